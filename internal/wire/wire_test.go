@@ -1,0 +1,218 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// messages are one good example of each metadata, with a maker of an empty one.
+var messages = []struct {
+	name string
+	m    Message
+	make func() Message
+}{
+	{"open", &Open{Key: "k"}, func() Message { return new(Open) }},
+	{"record", &Record{Key: "k", Version: 7, Size: 3, Data: 1, Parity: 2, Stripe: 3, Stored: 5}, func() Message { return new(Record) }},
+	{"opened", &Opened{Record: Record{Key: "k", Version: 7, Size: 30 << 20, Data: 10, Parity: 2, Stripe: 10 << 20}, ExpiresIn: 9, Ready: 3, Gone: 4}, func() Message { return new(Opened) }},
+	{"read", &Read{Open: 1, Stripe: 2, Wants: []Want{{0, 0, 4}, {11, 1, 2}}}, func() Message { return new(Read) }},
+	{"put", &Put{Key: "k", Size: -1, ExpiresIn: 1000, KeepExpiry: true, Condition: 2, Data: 4, Parity: 2}, func() Message { return new(Put) }},
+	{"placed", &Placed{Version: 8, Data: 10, Parity: 2, Stripe: 10 << 20, Window: PutWindow}, func() Message { return new(Placed) }},
+	{"place", &Place{Stripe: 5, Chunk: 6}, func() Message { return new(Place) }},
+	{"commit", &Commit{Size: 12, Stripes: 1}, func() Message { return new(Commit) }},
+	{"credit", &Credit{Bytes: 1 << 20}, func() Message { return new(Credit) }},
+	{"done", &Done{Chunk: 3, Cause: CauseLost, Value: 8, Detail: "why"}, func() Message { return new(Done) }},
+	{"hello", &Hello{Node: 3, Instance: Instance{1, 2}, Epoch: 4, Session: 5, Capacity: 6, Used: 7, Chunks: 1, Position: 8, Digest: 9}, func() Message { return new(Hello) }},
+	{"session", &Session{Epoch: 1, Session: 2, Number: 3}, func() Message { return new(Session) }},
+	{"fetch", &Fetch{Fence: Fence{1, 2}, Chunk: Chunk{3, 4, 5}, From: 0, To: 4, Credit: StreamCredit}, func() Message { return new(Fetch) }},
+	{"store", &Store{Fence: Fence{1, 2}, Chunk: Chunk{3, 4, 5}, Size: 1 << 20, Record: []byte("r")}, func() Message { return new(Store) }},
+	{"free", &Free{Fence: Fence{1, 2}, Chunks: []Chunk{{3, WholeVersion, 0}, {4, 5, 6}}}, func() Message { return new(Free) }},
+}
+
+func TestMessagesComeBackAsTheyWere(t *testing.T) {
+	for _, c := range messages {
+		b := c.m.Append(nil)
+		got := c.make()
+		if err := got.Decode(b); err != nil {
+			t.Errorf("%s: decode: %v", c.name, err)
+			continue
+		}
+		if d := cmp.Diff(c.m, got); d != "" {
+			t.Errorf("%s: (-sent +received)\n%s", c.name, d)
+		}
+		for i := range b {
+			if err := c.make().Decode(b[:i]); !errors.Is(err, ErrProtocol) && !errors.Is(err, ErrKey) {
+				t.Errorf("%s: first %d of %d bytes: error %v, want a protocol error", c.name, i, len(b), err)
+			}
+		}
+		if err := c.make().Decode(append(b, 0)); !errors.Is(err, ErrProtocol) {
+			t.Errorf("%s: a byte too many: error %v, want a protocol error", c.name, err)
+		}
+	}
+}
+
+func TestMessagesRefuse(t *testing.T) {
+	long := string(make([]byte, MaxKey+1))
+	rec := Record{Key: "k", Version: 1, Size: 10, Data: 1, Stripe: 10}
+	with := func(f func(*Record)) *Record { r := rec; f(&r); return &r }
+	for _, c := range []struct {
+		name string
+		m    Message
+		want error
+	}{
+		{"empty key", &Open{}, ErrKey},
+		{"long key", &Open{Key: long}, ErrProtocol},
+		{"version 0", with(func(r *Record) { r.Version = 0 }), ErrProtocol},
+		{"no data chunk", with(func(r *Record) { r.Data = 0 }), ErrProtocol},
+		{"too many chunks", with(func(r *Record) { r.Data, r.Parity = 60, 5 }), ErrProtocol},
+		{"stripe 0", with(func(r *Record) { r.Stripe = 0 }), ErrProtocol},
+		{"huge", with(func(r *Record) { r.Size = MaxObject + 1 }), ErrProtocol},
+		{"chunk too large", with(func(r *Record) { r.Size, r.Stripe = 1<<30, 1<<30 }), ErrProtocol},
+		{"too many stripes", with(func(r *Record) { r.Size, r.Stripe = MaxObject, 1 }), ErrProtocol},
+		{"no wants", &Read{}, ErrProtocol},
+		{"chunk twice", &Read{Wants: []Want{{1, 0, 1}, {1, 1, 2}}}, ErrProtocol},
+		{"empty range", &Read{Wants: []Want{{1, 1, 1}}}, ErrProtocol},
+		{"chunk 64", &Read{Wants: []Want{{64, 0, 1}}}, ErrProtocol},
+		{"condition 3", &Put{Key: "k", Condition: 3}, ErrProtocol},
+		{"size -2", &Put{Key: "k", Size: -2}, ErrProtocol},
+		{"parity alone", &Put{Key: "k", Parity: 1}, ErrProtocol},
+		{"no window", &Placed{Version: 1, Data: 1, Stripe: 1, Window: 1}, ErrProtocol},
+		{"empty chunk", &Store{}, ErrProtocol},
+		{"huge chunk", &Store{Size: MaxChunkSize + 1}, ErrProtocol},
+		{"no frees", &Free{}, ErrProtocol},
+		{"too many frees", &Free{Chunks: make([]Chunk, MaxFrees+1)}, ErrProtocol},
+		{"unknown cause", &Done{Cause: causeEnd}, ErrProtocol},
+	} {
+		b := c.m.Append(nil)
+		if err := c.m.Decode(b); !errors.Is(err, c.want) {
+			t.Errorf("%s: error %v, want %v", c.name, err, c.want)
+		}
+	}
+}
+
+func TestHeader(t *testing.T) {
+	h := Header{Type: TypeBlock, Stream: 9, Meta: BlockMetaSize, Body: BlockSize}
+	var b [HeaderSize]byte
+	h.Put(b[:])
+	if got, err := ParseHeader(b[:]); err != nil || got != h {
+		t.Errorf("ParseHeader = %+v, %v; want %+v", got, err, h)
+	}
+	for _, h := range []Header{
+		{},
+		{Type: typeEnd},
+		{Type: TypeOpen, Code: codeEnd},
+		{Type: TypeOpen, Meta: MaxMeta + 1},
+		{Type: TypeOpen, Body: 1},
+		{Type: TypeBlock, Meta: BlockMetaSize},
+		{Type: TypeBlock, Meta: BlockMetaSize, Body: BlockSize + 1},
+		{Type: TypeBlock, Meta: BlockMetaSize - 1, Body: 1},
+	} {
+		h.Put(b[:])
+		if _, err := ParseHeader(b[:]); !errors.Is(err, ErrProtocol) {
+			t.Errorf("ParseHeader(%+v): error %v, want a protocol error", h, err)
+		}
+	}
+	Header{Type: TypeOpen}.Put(b[:])
+	b[1] = 1
+	if _, err := ParseHeader(b[:]); !errors.Is(err, ErrProtocol) {
+		t.Errorf("flags 1: error %v, want a protocol error", err)
+	}
+}
+
+func TestPreface(t *testing.T) {
+	p := Preface(RoleNode)
+	if r, err := ParsePreface(p); r != RoleNode || err != nil {
+		t.Errorf("ParsePreface = %v, %v", r, err)
+	}
+	p[4]++
+	if _, err := ParsePreface(p); !errors.Is(err, ErrVersion) {
+		t.Errorf("newer version: %v, want ErrVersion", err)
+	}
+	if _, err := ParsePreface([8]byte{'G', 'E', 'T', ' '}); !errors.Is(err, ErrProtocol) {
+		t.Errorf("another protocol: %v, want ErrProtocol", err)
+	}
+}
+
+func TestChecksumCoversIdentity(t *testing.T) {
+	data := []byte("some bytes")
+	want := Checksum(1, 2, 3, 4, data)
+	for _, got := range []uint32{
+		Checksum(9, 2, 3, 4, data), Checksum(1, 9, 3, 4, data), Checksum(1, 2, 9, 4, data),
+		Checksum(1, 2, 3, 9, data), Checksum(1, 2, 3, 4, []byte("same bytes")),
+	} {
+		if got == want {
+			t.Errorf("checksum %#x of another block is the same", got)
+		}
+	}
+}
+
+func TestErrorsCrossTheWire(t *testing.T) {
+	for _, err := range []error{
+		Miss(CauseEvicted), ErrFull, fmt.Errorf("store: %w", Errorf(CodeNotHeld, "chunk 3")), errors.New("odd"),
+	} {
+		code, d := DoneOf(err)
+		var got Done
+		if e := got.Decode(d.Append(nil)); e != nil {
+			t.Fatal(e)
+		}
+		back := got.Err(code)
+		if CodeOf(back) != CodeOf(err) || CauseOf(back) != CauseOf(err) {
+			t.Errorf("%v came back as %v", err, back)
+		}
+	}
+	for c := range codeEnd {
+		if c.Error() == "" {
+			t.Errorf("code %d has no text", c)
+		}
+	}
+	for ty := range typeEnd {
+		if ty.String() == "" {
+			t.Errorf("type %d has no name", ty)
+		}
+	}
+}
+
+// FuzzDecode states the law of the codec: what parses encodes to the same bytes.
+func FuzzDecode(f *testing.F) {
+	for i, c := range messages {
+		f.Add(byte(i), c.m.Append(nil))
+	}
+	f.Fuzz(func(t *testing.T, which byte, b []byte) {
+		c := messages[int(which)%len(messages)]
+		m := c.make()
+		if m.Decode(b) != nil {
+			return
+		}
+		if again := m.Append(nil); !bytes.Equal(again, b) {
+			t.Errorf("%s: %x decodes and encodes to %x", c.name, b, again)
+		}
+	})
+}
+
+// FuzzHeader is the same law for headers and the metadata of blocks.
+func FuzzHeader(f *testing.F) {
+	f.Add(AppendFrame(nil, TypeCommit, CodeOK, 3, &Commit{Size: 1, Stripes: 1}), make([]byte, BlockMetaSize))
+	f.Fuzz(func(t *testing.T, h, k []byte) {
+		if len(h) >= HeaderSize {
+			if got, err := ParseHeader(h); err == nil {
+				var b [HeaderSize]byte
+				got.Put(b[:])
+				if !bytes.Equal(b[:], h[:HeaderSize]) {
+					t.Errorf("header %x encodes to %x", h[:HeaderSize], b)
+				}
+			}
+		}
+		if len(k) >= BlockMetaSize {
+			if got, err := ParseBlock(k); err == nil {
+				var b [BlockMetaSize]byte
+				got.Put(b[:])
+				if !bytes.Equal(b[:], k[:BlockMetaSize]) {
+					t.Errorf("block %x encodes to %x", k[:BlockMetaSize], b)
+				}
+			}
+		}
+	})
+}
