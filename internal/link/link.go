@@ -1,0 +1,227 @@
+// Package link moves frames over one connection: a reader that hands each frame
+// to a Handler and reads bodies straight into memory the handler names, and a
+// writer that takes frames from a queue and writes many in one call. It knows
+// frames and their limits, not what they mean.
+package link
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/infinicache/infinicache/internal/wire"
+)
+
+// Handler takes what arrives on a Conn. All calls come from the one goroutine
+// that reads, so a call that blocks stops the link.
+type Handler interface {
+	// Frame takes a frame other than BLOCK. meta is valid during the call only.
+	// An error closes the link with it.
+	Frame(h wire.Header, meta []byte) error
+	// Buffer names the memory for the n bytes of a block's body by appending to
+	// vec; the appended slices have n bytes in all. Appending nothing has the
+	// body thrown away, and Block is not called.
+	Buffer(stream uint32, b wire.Block, n int, vec [][]byte) [][]byte
+	// Block says that the memory from Buffer is filled or, with an error, that
+	// it never will be and is no longer written to; the link then ends.
+	Block(stream uint32, b wire.Block, n int, err error)
+}
+
+// Releaser is told, once, that a block's memory is no longer read.
+type Releaser interface{ Release() }
+
+// Config says how a Conn behaves. The zero value is good.
+type Config struct {
+	// Stall is how long a body under way, or a write, may make no progress
+	// before the link is given up. Default 30 s.
+	Stall time.Duration
+	// MaxQueue bounds the frames that wait to be written; a peer that makes
+	// more wait is not reading and loses the link. Default 65,536.
+	MaxQueue int
+	// Greeting, if not nil, is the preface that this side still has to send,
+	// and makes the reader expect the other side's.
+	Greeting *[wire.PrefaceSize]byte
+}
+
+// Conn is one link. Make it with New, then Run it; Send and SendBlock may be
+// called from any goroutine, from New on.
+type Conn struct {
+	nc  net.Conn
+	cfg Config
+
+	mu     sync.Mutex
+	queue  []frame
+	closed error // set once; Send refuses from then on
+	finish bool  // write what is queued, then close
+
+	wake  chan struct{} // capacity 1: the queue is not empty, or closed is set
+	heard atomic.Int64  // when something last arrived, in ns since start
+	start time.Time
+}
+
+// frame is a queued frame: control frames are whole in ctl, blocks have their
+// header in head and their body in body and more.
+type frame struct {
+	ctl   []byte
+	head  [wire.HeaderSize + wire.BlockMetaSize]byte
+	body  []byte
+	more  [][]byte
+	owner Releaser
+}
+
+// New makes a link of a connection, which it owns from then on.
+func New(nc net.Conn, cfg Config) *Conn {
+	if cfg.Stall == 0 {
+		cfg.Stall = 30 * time.Second
+	}
+	if cfg.MaxQueue == 0 {
+		cfg.MaxQueue = 1 << 16
+	}
+	c := &Conn{nc: nc, cfg: cfg, wake: make(chan struct{}, 1), start: time.Now()}
+	if cfg.Greeting != nil {
+		c.queue = append(c.queue, frame{ctl: cfg.Greeting[:]})
+		c.wake <- struct{}{}
+	}
+	return c
+}
+
+// Send queues a frame without a body. It never blocks. The error is why the
+// link is closed, and matches wire.ErrClosed if nothing else.
+func (c *Conn) Send(t wire.Type, code wire.Code, stream uint32, m wire.Message) error {
+	return c.enqueue(frame{ctl: wire.AppendFrame(make([]byte, 0, 64), t, code, stream, m)})
+}
+
+// SendBlock queues a block whose bytes are body and then more. They must not
+// change until owner, which may be nil, is released; that happens once, even
+// when the block is refused. It never blocks.
+func (c *Conn) SendBlock(stream uint32, b wire.Block, body []byte, more [][]byte, owner Releaser) error {
+	n := len(body)
+	for _, m := range more {
+		n += len(m)
+	}
+	f := frame{body: body, more: more, owner: owner}
+	wire.Header{Type: wire.TypeBlock, Stream: stream, Meta: wire.BlockMetaSize, Body: uint32(n)}.Put(f.head[:])
+	b.Put(f.head[wire.HeaderSize:])
+	err := c.enqueue(f)
+	if err != nil && owner != nil {
+		owner.Release()
+	}
+	return err
+}
+
+func (c *Conn) enqueue(f frame) error {
+	c.mu.Lock()
+	if c.closed == nil && c.finish {
+		c.mu.Unlock()
+		return wire.ErrClosed
+	}
+	if c.closed == nil && len(c.queue) >= c.cfg.MaxQueue {
+		c.mu.Unlock()
+		c.Close(wire.Errorf(wire.CodeBusy, "%d frames wait for a peer that does not read", c.cfg.MaxQueue))
+		c.mu.Lock()
+	}
+	if err := c.closed; err != nil {
+		c.mu.Unlock()
+		return err
+	}
+	c.queue = append(c.queue, f)
+	c.mu.Unlock()
+	c.signal()
+	return nil
+}
+
+func (c *Conn) signal() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Close ends the link at once; what is queued is dropped. The first error is
+// the one that counts; nil means wire.ErrClosed.
+func (c *Conn) Close(err error) {
+	if err == nil {
+		err = wire.ErrClosed
+	}
+	c.mu.Lock()
+	first := c.closed == nil
+	if first {
+		c.closed = err
+	}
+	c.mu.Unlock()
+	if first {
+		c.nc.Close()
+		c.signal()
+	}
+}
+
+// Finish writes what is queued, then closes the link. Frames sent after it are
+// refused.
+func (c *Conn) Finish() {
+	c.mu.Lock()
+	c.finish = true
+	c.mu.Unlock()
+	c.signal()
+}
+
+// Err is why the link was closed, nil while it is open.
+func (c *Conn) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}
+
+// Silent is how long nothing has arrived.
+func (c *Conn) Silent() time.Duration {
+	return time.Since(c.start) - time.Duration(c.heard.Load())
+}
+
+// RemoteAddr is the other side's address.
+func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
+
+// Run reads and writes until the link ends, one way or another, and returns why
+// after everything it started has ended and every queued block was released.
+// The end of the stream between two frames is wire.ErrClosed.
+func (c *Conn) Run(ctx context.Context, h Handler) error {
+	stop := context.AfterFunc(ctx, func() { c.Close(context.Cause(ctx)) })
+	defer stop()
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		c.Close(c.write())
+	}()
+	c.Close(c.read(h))
+	<-written
+	return c.Err()
+}
+
+// Greet is the accepting side's part of the preface: it reads the dialler's,
+// answers it, and says what the dialler is. It gives up after patience.
+func Greet(nc net.Conn, patience time.Duration) (wire.Role, error) {
+	if err := nc.SetDeadline(time.Now().Add(patience)); err != nil {
+		return 0, err
+	}
+	var b [wire.PrefaceSize]byte
+	if _, err := readFull(nc, b[:]); err != nil {
+		return 0, wire.Errorf(wire.CodeProtocol, "no preface: %v", err)
+	}
+	role, err := wire.ParsePreface(b)
+	if err == nil && role == wire.RoleProxy {
+		err = wire.Errorf(wire.CodeProtocol, "a proxy does not dial a proxy")
+	}
+	// The answer names this side's version, so it helps a dialler of another
+	// version of this protocol; a dialler of another protocol gets nothing.
+	if err == nil || errors.Is(err, wire.ErrVersion) {
+		answer := wire.Preface(wire.RoleProxy)
+		if _, werr := nc.Write(answer[:]); err == nil && werr != nil {
+			err = werr
+		}
+	}
+	if err != nil {
+		return 0, err
+	}
+	return role, nc.SetDeadline(time.Time{})
+}
