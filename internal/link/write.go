@@ -28,11 +28,10 @@ func (c *Conn) write() (err error) {
 	}()
 	for {
 		if done == len(queue) {
-			queue, err = c.take(queue[:0])
-			if err != nil {
+			done = 0
+			if queue, err = c.take(queue[:0]); err != nil {
 				return err
 			}
-			done = 0
 		}
 		iov = iov[:0]
 		end, n := done, 0
