@@ -1,0 +1,76 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"time"
+)
+
+// MaxInvocation bounds the payload of an invocation, in bytes.
+const MaxInvocation = 16 << 10
+
+// Invocation is the payload that starts a session. A node has no other
+// configuration. It travels as JSON, because platforms demand that.
+type Invocation struct {
+	Protocol int    `json:"protocol"` // Version
+	Node     uint32 `json:"node"`
+	Epoch    uint64 `json:"epoch"`
+	Session  uint64 `json:"session"`
+	Secret   []byte `json:"secret"` // ProofSize bytes, see Secret
+	// Proxy is the address, host:port, that the instance dials.
+	Proxy string `json:"proxy"`
+	// LingerMillis is how long the instance stays awake after its last request.
+	LingerMillis int64 `json:"lingerMillis"`
+	// Capacity is how many bytes of chunks the instance may hold; 0 lets it
+	// judge by its own memory limit.
+	Capacity int64 `json:"capacity,omitempty"`
+	// Adopt lets the instance keep what it holds from an earlier epoch.
+	// Otherwise a higher epoch empties it.
+	Adopt bool `json:"adopt,omitempty"`
+}
+
+// Linger is LingerMillis as a duration.
+func (v *Invocation) Linger() time.Duration {
+	return time.Duration(v.LingerMillis) * time.Millisecond
+}
+
+// Encode is the payload's JSON.
+func (v *Invocation) Encode() ([]byte, error) { return json.Marshal(v) }
+
+// DecodeInvocation reads a payload and checks it. Its error matches
+// ErrProtocol, or ErrVersion if the payload is for another protocol version.
+func DecodeInvocation(b []byte) (*Invocation, error) {
+	if len(b) > MaxInvocation {
+		return nil, Errorf(CodeProtocol, "invocation of %d bytes, limit %d", len(b), MaxInvocation)
+	}
+	var v Invocation
+	d := json.NewDecoder(bytes.NewReader(b))
+	if err := d.Decode(&v); err != nil {
+		return nil, Errorf(CodeProtocol, "invocation: %v", err)
+	}
+	switch {
+	case v.Protocol != Version:
+		return nil, Errorf(CodeVersion, "invocation for protocol version %d, this one speaks %d", v.Protocol, Version)
+	case v.Session == 0 || v.Epoch == 0:
+		return nil, Errorf(CodeProtocol, "invocation: session %d, epoch %d, neither may be 0", v.Session, v.Epoch)
+	case len(v.Secret) != ProofSize:
+		return nil, Errorf(CodeProtocol, "invocation: secret of %d bytes, want %d", len(v.Secret), ProofSize)
+	case v.Proxy == "":
+		return nil, Errorf(CodeProtocol, "invocation: no proxy address")
+	case v.LingerMillis < 0 || v.LingerMillis > int64(time.Hour/time.Millisecond):
+		return nil, Errorf(CodeProtocol, "invocation: linger of %d ms, allowed are 0 to an hour", v.LingerMillis)
+	case v.Capacity < 0 || v.Capacity > MaxObject:
+		return nil, Errorf(CodeProtocol, "invocation: capacity of %d bytes", v.Capacity)
+	}
+	return &v, nil
+}
+
+// Return is what an instance answers to its invocation: how the session went.
+type Return struct {
+	Session  uint64   `json:"session"`
+	Instance Instance `json:"instance"`
+	Reason   string   `json:"reason"`   // a lifecycle reason
+	Requests uint64   `json:"requests"` // received in the session
+	Chunks   int      `json:"chunks"`   // held now
+	Used     int64    `json:"used"`     // bytes
+}
