@@ -280,6 +280,7 @@ func TestFreeze(t *testing.T) {
 		near.SetReadDeadline(time.Time{})
 		n.Thaw("b")
 		mustRead(t, near, "y")
+		synctest.Wait()
 		for i, at := range done {
 			if at.Sub(start) != time.Minute {
 				t.Errorf("call %d of the frozen host ended after %v, want 1m", i, at.Sub(start))
