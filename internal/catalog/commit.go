@@ -1,0 +1,131 @@
+package catalog
+
+import (
+	"slices"
+	"time"
+
+	"github.com/infinicache/infinicache/internal/object"
+	"github.com/infinicache/infinicache/internal/wire"
+)
+
+// Result is what a Commit did.
+type Result struct {
+	// Stored is false only when the condition no longer held.
+	Stored bool
+	// Info is the new version; zero if it was not stored.
+	Info object.Info
+	// Replaced is the version that was replaced, or that stood in the way of
+	// IfAbsent, if WantReplaced asked for it and there was one. The caller
+	// releases it.
+	Replaced *Pin
+}
+
+// Commit makes the version, size bytes long, the newest of its key, in one step
+// for readers; the version before it is freed after its last pin. If the
+// condition does not hold any more the version is given up and Stored is false.
+// If the new version's expiry is over already, the key is deleted instead:
+// Stored is true, but the version is freed at once.
+//
+// An error means that nothing happened and the version may be mended or
+// aborted: it matches wire.ErrShort if the placed stripes are not those that
+// size needs, wire.ErrLost if one of them has fewer than d chunks held, and
+// wire.ErrRequest if the version is over, has no plan or an impossible size.
+func (s *Staged) Commit(size int64) (Result, error) {
+	s.mu.Lock()
+	v, err := s.build(size)
+	if err != nil {
+		s.mu.Unlock()
+		return Result{}, err
+	}
+	var (
+		c     = s.c
+		b     = c.bucket(s.hash)
+		res   Result
+		freed []*version
+	)
+	b.mu.Lock()
+	now := time.Now()
+	old := c.current(b, s.key, now, &freed)
+	s.end(b)
+	if old != nil && s.o.WantReplaced {
+		res.Replaced = c.pin(old)
+	}
+	if res.Stored = holds(s.o.Condition, old); res.Stored {
+		c.replace(b, old, v, s.o, now, &freed)
+		res.Info = v.info()
+	}
+	b.mu.Unlock()
+	s.mu.Unlock()
+
+	if !res.Stored {
+		s.free()
+	}
+	c.free(freed)
+	return res, nil
+}
+
+// replace puts v in old's place, which may be nil. b is locked.
+func (c *Catalog) replace(b *bucket, old, v *version, o object.PutOptions, now time.Time, freed *[]*version) {
+	v.stored = now.UnixMilli()
+	switch {
+	case !o.KeepExpiry:
+		v.expires = millis(o.Expires)
+	case old != nil:
+		v.expires = old.expires
+	}
+	if old != nil {
+		v.ref = old.ref
+		c.detach(b, old, wire.CauseUnexplained, freed)
+	}
+	if !o.KeepExpiry && past(o.Expires, now) {
+		v.gone = true
+		c.haunt(b, v.hash, wire.CauseDeleted)
+		*freed = append(*freed, v)
+		return
+	}
+	c.exorcise(b, v.hash)
+	b.objects[v.key] = v
+	c.clock.add(v)
+	c.due.set(v, v.expires)
+	c.objects.Add(1)
+	c.bytes.Add(v.size)
+}
+
+// build makes a version of size bytes from what is staged. s is locked.
+func (s *Staged) build(size int64) (*version, error) {
+	switch {
+	case s.over:
+		return nil, wire.Errorf(wire.CodeRequest, "version %d is over", s.number)
+	case s.stripe == 0:
+		return nil, wire.Errorf(wire.CodeRequest, "version %d has no plan yet", s.number)
+	case size < 0 || size > wire.MaxObject:
+		return nil, wire.Errorf(wire.CodeRequest, "size %d, allowed are 0 to %d", size, int64(wire.MaxObject))
+	}
+	l := layout{size: size, stripe: s.stripe, data: s.shape.Data}
+	need := l.stripes()
+	if int64(len(s.rows)) < need {
+		return nil, wire.Errorf(wire.CodeShort, "%d stripes placed, %d bytes need %d", len(s.rows), size, need)
+	}
+	held := func(p Place) bool { return p.Instance != 0 }
+	for _, row := range s.rows[need:] {
+		if slices.ContainsFunc(row, held) {
+			return nil, wire.Errorf(wire.CodeShort, "%d stripes placed, %d bytes need %d", len(s.rows), size, need)
+		}
+	}
+	chunks := s.shape.Data + s.shape.Parity
+	places := make([]Place, 0, int(need)*chunks)
+	for i, row := range s.rows[:need] {
+		if row == nil {
+			return nil, wire.Errorf(wire.CodeShort, "stripe %d is not placed", i)
+		}
+		if n := l.missing(uint32(i), row); n > s.shape.Parity {
+			return nil, wire.Errorf(wire.CodeLost, "stripe %d misses %d of %d+%d chunks", i, n, s.shape.Data, s.shape.Parity)
+		}
+		places = append(places, row...)
+	}
+	return &version{
+		key: s.key, hash: s.hash, number: s.number, size: size, stripe: s.stripe,
+		places: places, slot: -1,
+		data: uint8(s.shape.Data), parity: uint8(s.shape.Parity),
+	}, nil
+}

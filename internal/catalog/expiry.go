@@ -1,0 +1,126 @@
+package catalog
+
+import (
+	"container/heap"
+	"sync"
+	"time"
+
+	"github.com/infinicache/infinicache/internal/wire"
+)
+
+// due orders the current versions that expire by when they do.
+type due struct {
+	mu   sync.Mutex
+	heap dueHeap
+}
+
+// set gives a version whose bucket is locked another expiry, in Unix
+// milliseconds; 0 is never.
+func (d *due) set(v *version, expires int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	v.expires = expires
+	switch {
+	case expires == 0:
+		d.drop(v)
+	case v.slot < 0:
+		heap.Push(&d.heap, v)
+	default:
+		heap.Fix(&d.heap, int(v.slot))
+	}
+}
+
+func (d *due) remove(v *version) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.drop(v)
+}
+
+func (d *due) drop(v *version) {
+	if v.slot >= 0 {
+		heap.Remove(&d.heap, int(v.slot))
+	}
+}
+
+// first is the version that expires next if it has by now; nil otherwise.
+func (d *due) first(now time.Time) *version {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.heap) == 0 || !d.heap[0].expired(now) {
+		return nil
+	}
+	return d.heap[0]
+}
+
+// dueHeap implements heap.Interface; each version knows its slot in it.
+type dueHeap []*version
+
+func (h dueHeap) Len() int           { return len(h) }
+func (h dueHeap) Less(i, j int) bool { return h[i].expires < h[j].expires }
+func (h dueHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].slot, h[j].slot = int32(i), int32(j)
+}
+
+func (h *dueHeap) Push(x any) {
+	v := x.(*version)
+	v.slot = int32(len(*h))
+	*h = append(*h, v)
+}
+
+func (h *dueHeap) Pop() any {
+	last := len(*h) - 1
+	v := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	v.slot = -1
+	return v
+}
+
+// SetExpiry lets the newest version of a key expire at another instant: the zero
+// time means never, one that is over deletes the object. It reports whether
+// there was such an object. Its error matches wire.ErrKey.
+func (c *Catalog) SetExpiry(key string, at time.Time) (bool, error) {
+	b, _, err := c.locate(key)
+	if err != nil {
+		return false, err
+	}
+	var freed []*version
+	b.mu.Lock()
+	now := time.Now()
+	v := c.current(b, key, now, &freed)
+	switch {
+	case v == nil:
+	case past(at, now):
+		c.detach(b, v, wire.CauseDeleted, &freed)
+	default:
+		c.due.set(v, millis(at))
+	}
+	b.mu.Unlock()
+	c.free(freed)
+	return v != nil, nil
+}
+
+// ExpireDue removes objects that are expired at now, those that expired first
+// before others, and returns how many. It stops after max; 0 means no limit. The
+// caller runs it now and then, so that objects which nobody reads give back
+// their room.
+func (c *Catalog) ExpireDue(now time.Time, max int) int {
+	n := 0
+	for max <= 0 || n < max {
+		v := c.due.first(now)
+		if v == nil {
+			break
+		}
+		var freed []*version
+		b := c.bucket(v.hash)
+		b.mu.Lock()
+		if !v.gone && v.expired(now) {
+			c.detach(b, v, wire.CauseExpired, &freed)
+			n++
+		}
+		b.mu.Unlock()
+		c.free(freed)
+	}
+	return n
+}
