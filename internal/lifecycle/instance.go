@@ -1,0 +1,233 @@
+package lifecycle
+
+import "time"
+
+// Instance is a session as the function lives it: it joins its proxy, serves,
+// asks to sleep, and returns. The zero Instance is one that just started.
+//
+// Every OnInvoked is answered by exactly one DoReturn of its session. Every
+// OnBegan that comes while Accepting is followed by exactly one OnEnded,
+// whatever became of the request, its link and its session; the runner throws
+// away a request that comes at another time and tells nobody.
+type Instance struct {
+	phase  InstancePhase
+	timers timers
+	terms  Terms
+
+	epoch, session uint64 // of the last invocation accepted
+
+	link    uint64 // 0 for none
+	dialing bool   // a dial is under way
+	dialled bool   // this joining or rejoining has dialled before
+
+	received uint64 // requests on this link in this session
+	active   int    // requests that began and have not ended, of any session
+	asks     int    // SLEEPs on this link that are not answered
+}
+
+// Phase is where the instance is.
+func (m *Instance) Phase() InstancePhase { return m.phase }
+
+// Session is the number of the last session accepted; 0 before the first.
+func (m *Instance) Session() uint64 { return m.session }
+
+// Epoch is the highest epoch seen; 0 before the first.
+func (m *Instance) Epoch() uint64 { return m.epoch }
+
+// Link is the number of the current or kept link; 0 for none.
+func (m *Instance) Link() uint64 { return m.link }
+
+// Accepting says whether requests may be served. Until the proxy has welcomed
+// this session, what arrives was sent to an earlier one: the kernel accepted it
+// while the process was frozen.
+func (m *Instance) Accepting() bool { return m.phase == Serving || m.phase == Asking }
+
+// Step takes one event and appends what is to be done, in order, to acts.
+func (m *Instance) Step(now time.Duration, ev Event, acts []Action) []Action {
+	switch ev.Kind {
+	case OnBegan:
+		return m.began(ev.Link, acts)
+	case OnEnded:
+		return m.ended(now, acts)
+	case OnInvoked:
+		return m.invoked(now, ev, acts)
+	case OnLinkUp:
+		return m.linkUp(ev.Link, acts)
+	case OnLinkDown:
+		return m.linkDown(now, ev.Link, acts)
+	case OnNotice:
+		return m.end(Notice, acts)
+	case OnTick:
+		return m.tick(now, ev.Timer, acts)
+	}
+	// The rest are frames of the current link.
+	if m.link == 0 || ev.Link != m.link {
+		return acts
+	}
+	if ev.Kind == OnRefused {
+		return m.refused(acts)
+	}
+	if ev.Session != m.session {
+		return acts
+	}
+	switch ev.Kind {
+	case OnWelcome:
+		return m.welcome(now, acts)
+	case OnPing:
+		if m.Accepting() {
+			return append(acts, Action{Kind: DoPong, Session: m.session, Link: m.link, Number: ev.Number})
+		}
+	case OnAsleep:
+		return m.asleep(acts)
+	case OnStay:
+		return m.stay(now, acts)
+	}
+	return acts
+}
+
+func (m *Instance) invoked(now time.Duration, ev Event, acts []Action) []Action {
+	refuse := func(r Reason) []Action {
+		return append(acts, Action{Kind: DoReturn, Session: ev.Session, Reason: r})
+	}
+	switch {
+	case ev.Epoch < m.epoch:
+		return refuse(StaleEpoch)
+	case m.phase != Idle, ev.Epoch == m.epoch && ev.Session <= m.session:
+		return refuse(Duplicate)
+	}
+	if ev.Epoch > m.epoch && m.link != 0 {
+		acts = m.reset(acts) // it leads to the proxy of an earlier reign
+	}
+	m.epoch, m.session, m.terms = ev.Epoch, ev.Session, ev.Terms.filled()
+	m.phase, m.dialled = Joining, false
+	if left := ev.Terms.Left; left != 0 {
+		acts = m.timers.arm(TimerDeadline, now+left-m.terms.Margin, acts)
+	}
+	acts = m.timers.arm(TimerJoin, now+m.terms.JoinBudget, acts)
+	if m.link == 0 {
+		return m.dial(acts)
+	}
+	acts = m.hello(acts)
+	return m.timers.arm(TimerWelcome, now+m.terms.WelcomeBudget, acts)
+}
+
+func (m *Instance) hello(acts []Action) []Action {
+	return append(acts, Action{Kind: DoHello, Session: m.session, Link: m.link})
+}
+
+// welcome opens the session on a link: both ends count requests from here.
+func (m *Instance) welcome(now time.Duration, acts []Action) []Action {
+	if m.phase != Joining && m.phase != Rejoining {
+		return acts
+	}
+	for _, t := range [...]Timer{TimerWelcome, TimerJoin, TimerDial, TimerRedial} {
+		acts = m.timers.clear(t, acts)
+	}
+	m.phase, m.received, m.asks = Serving, 0, 0
+	return m.linger(now, acts)
+}
+
+func (m *Instance) began(link uint64, acts []Action) []Action {
+	if !m.Accepting() || link != m.link {
+		return acts
+	}
+	m.received++
+	m.active++
+	// A request that crossed the SLEEP makes that void; the proxy counts it
+	// too, and will answer STAY.
+	m.phase = Serving
+	acts = m.timers.clear(TimerAnswer, acts)
+	return m.timers.clear(TimerLinger, acts)
+}
+
+func (m *Instance) ended(now time.Duration, acts []Action) []Action {
+	if m.active == 0 {
+		return acts
+	}
+	m.active--
+	if m.phase == Serving {
+		return m.linger(now, acts)
+	}
+	return acts
+}
+
+// linger waits for another request, if none is being served.
+func (m *Instance) linger(now time.Duration, acts []Action) []Action {
+	if m.active > 0 {
+		return acts
+	}
+	return m.timers.arm(TimerLinger, now+m.terms.Linger, acts)
+}
+
+func (m *Instance) ask(now time.Duration, acts []Action) []Action {
+	m.phase = Asking
+	m.asks++
+	acts = append(acts, Action{Kind: DoAskSleep, Session: m.session, Link: m.link, Number: m.received})
+	return m.timers.arm(TimerAnswer, now+m.terms.AnswerBudget, acts)
+}
+
+// answered says whether an answer belongs to the last SLEEP. Every SLEEP gets
+// one, in order, so the answers of those made void come first.
+func (m *Instance) answered() bool {
+	m.asks = max(0, m.asks-1)
+	return m.asks == 0 && m.phase == Asking
+}
+
+func (m *Instance) asleep(acts []Action) []Action {
+	if !m.answered() {
+		return acts
+	}
+	return m.finish(Slept, acts)
+}
+
+func (m *Instance) stay(now time.Duration, acts []Action) []Action {
+	if !m.answered() {
+		return acts
+	}
+	m.phase = Serving
+	acts = m.timers.clear(TimerAnswer, acts)
+	return m.linger(now, acts)
+}
+
+func (m *Instance) tick(now time.Duration, t Timer, acts []Action) []Action {
+	due, acts := m.timers.fire(now, t, acts)
+	if !due {
+		return acts
+	}
+	switch t {
+	case TimerLinger:
+		return m.ask(now, acts)
+	case TimerWelcome:
+		return m.dial(m.reset(acts))
+	case TimerDial:
+		return m.dial(acts)
+	case TimerJoin:
+		return m.finish(NoProxy, m.reset(acts))
+	case TimerAnswer:
+		return m.finish(NoAnswer, m.reset(acts))
+	case TimerRedial:
+		return m.finish(LinkLost, m.reset(acts))
+	case TimerDeadline:
+		return m.end(Deadline, acts)
+	}
+	return acts
+}
+
+// end leaves at once, with a word to the proxy where there is a link.
+func (m *Instance) end(r Reason, acts []Action) []Action {
+	if m.link != 0 && m.phase != Idle {
+		acts = append(acts, Action{Kind: DoBye, Session: m.session, Link: m.link})
+	}
+	acts = m.reset(acts)
+	if m.phase == Idle {
+		return acts
+	}
+	return m.finish(r, acts)
+}
+
+// finish returns from the session. The link, if there is one still, is kept.
+func (m *Instance) finish(r Reason, acts []Action) []Action {
+	m.phase = Idle
+	acts = m.timers.clearAll(acts)
+	return append(acts, Action{Kind: DoReturn, Session: m.session, Reason: r})
+}

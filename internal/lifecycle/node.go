@@ -1,0 +1,225 @@
+package lifecycle
+
+import (
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/infinicache/infinicache/internal/wire"
+)
+
+// Node is the proxy's view of one node: whether it sleeps, wakes or serves, what
+// waits for it, and which instances hold something of it. Make one with NewNode.
+//
+// Every request given to it ends in one of three ways: DoFail before it was
+// sent, DoFailSent after, or OnDone from the runner.
+type Node struct {
+	cfg    Config
+	jitter *rand.Rand
+	phase  NodePhase
+	timers timers
+
+	session     uint64 // of the last invoke
+	outstanding bool   // that invocation has not returned
+	greeted     bool   // that session had a valid hello
+	agreed      bool   // that session's sleep was agreed
+
+	link     uint64        // current or kept; 0 for none
+	speaker  wire.Instance // whose link it is, in a session that was greeted
+	sent     uint64        // requests put on this link in this session
+	inFlight int           // those not over
+	heard    time.Duration // when the link last gave a sign of life
+	ping     uint64        // number of the last preflight
+
+	queue   []uint64 // requests that wait, oldest first
+	poked   bool     // wanted awake by somebody who is not in the queue
+	stopped bool
+
+	failures int           // wakes that failed in a row
+	barred   bool          // the platform's last word was Missing or Denied
+	rested   time.Duration // when the last rest ended
+
+	instances []remembered
+}
+
+// NewNode makes a node that is asleep. Its error names every bad field of cfg.
+func NewNode(cfg Config) (*Node, error) {
+	cfg, err := cfg.filled()
+	if err != nil {
+		return nil, err
+	}
+	return &Node{
+		cfg:     cfg,
+		jitter:  rand.New(rand.NewPCG(cfg.Seed, 0)),
+		session: cfg.FirstSession - 1,
+	}, nil
+}
+
+// Phase is where the node is.
+func (n *Node) Phase() NodePhase { return n.phase }
+
+// Session is the number of the last session invoked; one below the first where
+// there was none.
+func (n *Node) Session() uint64 { return n.session }
+
+// Link is the number of the current or kept link; 0 for none.
+func (n *Node) Link() uint64 { return n.link }
+
+// Queued is how many requests wait to be sent.
+func (n *Node) Queued() int { return len(n.queue) }
+
+// InFlight is how many requests are sent and not over.
+func (n *Node) InFlight() int { return n.inFlight }
+
+// Step takes one event and appends what is to be done, in order, to acts.
+func (n *Node) Step(now time.Duration, ev Event, acts []Action) []Action {
+	switch ev.Kind {
+	case OnRequest:
+		return n.request(now, ev.ID, acts)
+	case OnHeard:
+		return n.hear(now, ev.Link, acts)
+	case OnDone:
+		n.inFlight = max(0, n.inFlight-1)
+	case OnCancel:
+		return n.cancel(ev.ID, acts)
+	case OnHello:
+		return n.hello(now, ev, acts)
+	case OnSleep:
+		return n.sleep(now, ev, acts)
+	case OnPong:
+		return n.pong(now, ev, acts)
+	case OnLinkLost:
+		return n.linkLost(now, ev.Link, acts)
+	case OnBye:
+		return n.bye(now, ev, acts)
+	case OnReturned:
+		return n.returned(now, ev, acts)
+	case OnTick:
+		return n.tick(now, ev.Timer, acts)
+	case OnPoke:
+		return n.poke(now, acts)
+	case OnStop:
+		return n.stop(acts)
+	}
+	return acts
+}
+
+func (n *Node) request(now time.Duration, id uint64, acts []Action) []Action {
+	if n.phase == Awake && !n.cfg.PingEveryRequest && now-n.heard <= n.cfg.TrustFor {
+		return n.send(id, acts)
+	}
+	switch {
+	case n.stopped:
+		return append(acts, Action{Kind: DoFail, ID: id, Code: wire.CodeClosed})
+	case n.barred:
+		return append(acts, Action{Kind: DoFail, ID: id, Code: wire.CodeUnavailable})
+	case len(n.queue) >= n.cfg.MaxQueue:
+		return append(acts, Action{Kind: DoFail, ID: id, Code: wire.CodeBusy})
+	}
+	n.queue = append(n.queue, id)
+	switch n.phase {
+	case Awake:
+		return n.preflight(now, acts)
+	case Asleep:
+		return n.wake(now, acts)
+	}
+	return n.patience(now, acts)
+}
+
+// send assigns a request to the link. The count and the assignment are one
+// step, so that no agreement to sleep can slip between.
+func (n *Node) send(id uint64, acts []Action) []Action {
+	n.sent++
+	n.inFlight++
+	return append(acts, Action{Kind: DoSend, ID: id, Link: n.link})
+}
+
+func (n *Node) sendQueue(acts []Action) []Action {
+	for _, id := range n.queue {
+		acts = n.send(id, acts)
+	}
+	n.queue = n.queue[:0]
+	return acts
+}
+
+func (n *Node) failQueue(code wire.Code, acts []Action) []Action {
+	for _, id := range n.queue {
+		acts = append(acts, Action{Kind: DoFail, ID: id, Code: code})
+	}
+	n.queue = n.queue[:0]
+	return acts
+}
+
+// failSent gives up what is on the current link.
+func (n *Node) failSent(code wire.Code, acts []Action) []Action {
+	if n.inFlight == 0 {
+		return acts
+	}
+	n.inFlight = 0
+	return append(acts, Action{Kind: DoFailSent, Link: n.link, Code: code})
+}
+
+// cancel takes a request out of the queue. One that is on the link stays in
+// flight until the runner says that it is over.
+func (n *Node) cancel(id uint64, acts []Action) []Action {
+	i := slices.Index(n.queue, id)
+	if i < 0 {
+		return acts
+	}
+	n.queue = slices.Delete(n.queue, i, i+1)
+	return append(acts, Action{Kind: DoFail, ID: id, Code: wire.CodeCanceled})
+}
+
+// patience sees to it that a queue that waits for others to act has a timer.
+// Requests that join later share it.
+func (n *Node) patience(now time.Duration, acts []Action) []Action {
+	if len(n.queue) == 0 {
+		return acts
+	}
+	switch n.phase {
+	case Waking, Ending, Resting:
+		if !n.timers.isSet(TimerWake) {
+			return n.timers.arm(TimerWake, now+n.cfg.WakeBudget, acts)
+		}
+	case Unlinked:
+		if !n.timers.isSet(TimerUnlink) {
+			return n.timers.arm(TimerUnlink, now+n.cfg.RedialFor, acts)
+		}
+	}
+	return acts
+}
+
+func (n *Node) tick(now time.Duration, t Timer, acts []Action) []Action {
+	due, acts := n.timers.fire(now, t, acts)
+	if !due {
+		return acts
+	}
+	switch t {
+	case TimerWake:
+		return n.failQueue(wire.CodeTimeout, acts)
+	case TimerUnlink:
+		return n.failQueue(wire.CodeUnavailable, acts)
+	case TimerPing:
+		return n.unanswered(now, acts)
+	case TimerRest:
+		return n.restOver(now, acts)
+	}
+	return acts
+}
+
+func (n *Node) stop(acts []Action) []Action {
+	if n.stopped {
+		return acts
+	}
+	n.stopped = true
+	acts = n.failQueue(wire.CodeClosed, acts)
+	acts = n.failSent(wire.CodeClosed, acts)
+	acts = n.closeLink(acts)
+	acts = n.timers.clearAll(acts)
+	n.agreed, n.poked = false, false
+	n.phase = Asleep
+	if n.outstanding {
+		n.phase = Ending
+	}
+	return acts
+}
