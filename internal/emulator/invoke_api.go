@@ -1,0 +1,182 @@
+package emulator
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+)
+
+const (
+	// maxEvents is how many asynchronous invocations may be under way.
+	maxEvents = 256
+	// maxDrain is how much of a payload that is too large is read all the same,
+	// so that the caller sees the refusal rather than a broken connection.
+	maxDrain = 64 << 20
+
+	requestResponse = "RequestResponse"
+	event           = "Event"
+	dryRun          = "DryRun"
+)
+
+// invokeAPI serves the public API under its own paths. Management operations
+// belong here too; those that are not served are refused as the real service
+// refuses what it does not know.
+func (e *Emulator) invokeAPI() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /2015-03-31/functions/{name}/invocations", e.serveInvoke)
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Amzn-Requestid", newID())
+		noSuchOperation().write(w)
+	})
+	return mux
+}
+
+// serveInvoke runs the session to its end even if the caller goes away, as the
+// real service does.
+func (e *Emulator) serveInvoke(w http.ResponseWriter, r *http.Request) {
+	refuse := func(f *fault) {
+		w.Header().Set("X-Amzn-Requestid", newID())
+		f.write(w)
+	}
+	if !e.begin() {
+		refuse(serviceStopped())
+		return
+	}
+	defer e.tasks.Done()
+	in, f := e.readInvoke(r)
+	if f != nil {
+		refuse(f)
+		return
+	}
+	switch in.kind {
+	case dryRun:
+		w.Header().Set("X-Amzn-Requestid", newID())
+		w.WriteHeader(http.StatusNoContent)
+	case event:
+		if f := e.later(in); f != nil {
+			refuse(f)
+			return
+		}
+		w.Header().Set("X-Amzn-Requestid", newID())
+		w.WriteHeader(http.StatusAccepted)
+	default:
+		res, f := e.invoke(in.fn, in.payload, in.clientContext)
+		if f != nil {
+			refuse(f)
+			return
+		}
+		h := w.Header()
+		h.Set("Content-Type", "application/json")
+		h.Set("X-Amzn-Requestid", res.id)
+		h.Set("X-Amz-Executed-Version", version)
+		if res.failed {
+			h.Set("X-Amz-Function-Error", "Unhandled")
+		}
+		if in.tail {
+			h.Set("X-Amz-Log-Result", base64.StdEncoding.EncodeToString(res.tail))
+		}
+		_, _ = w.Write(res.payload)
+	}
+}
+
+// later runs an asynchronous invocation, once: there is no queue and no retry.
+func (e *Emulator) later(in invocation) *fault {
+	select {
+	case e.events <- struct{}{}:
+	default:
+		return throttled(reasonCallerRate)
+	}
+	e.tasks.Add(1) // beside the caller's own
+	go func() {
+		defer e.tasks.Done()
+		defer func() { <-e.events }()
+		if _, f := e.invoke(in.fn, in.payload, in.clientContext); f != nil {
+			e.log.Warn("asynchronous invocation dropped", "node", in.fn.node, "error", f.kind)
+		}
+	}()
+	return nil
+}
+
+// invocation is a request that may be run.
+type invocation struct {
+	fn            *function
+	kind          string
+	payload       []byte
+	clientContext string
+	tail          bool
+}
+
+func (e *Emulator) readInvoke(r *http.Request) (invocation, *fault) {
+	in := invocation{kind: r.Header.Get("X-Amz-Invocation-Type")}
+	limit := MaxPayload
+	switch in.kind {
+	case "":
+		in.kind = requestResponse
+	case requestResponse, dryRun:
+	case event:
+		limit = MaxAsyncPayload
+	default:
+		return in, badParameter(fmt.Sprintf("invocation type %q is not known", in.kind))
+	}
+
+	payload, err := io.ReadAll(io.LimitReader(r.Body, int64(limit)+1))
+	if err != nil {
+		return in, badContent(err)
+	}
+	if len(payload) > limit {
+		rest, _ := io.Copy(io.Discard, io.LimitReader(r.Body, maxDrain))
+		return in, payloadTooLarge(max(int64(len(payload))+rest, r.ContentLength), in.kind, limit)
+	}
+
+	name, qualifier := splitName(r.PathValue("name"))
+	if q := r.URL.Query().Get("Qualifier"); q != "" {
+		qualifier = q
+	}
+	fn := e.byName[name]
+	if fn == nil || qualifier != "" && qualifier != version {
+		return in, functionNotFound(name)
+	}
+	in.fn = fn
+
+	if r.Header.Get("X-Amz-Tenant-Id") != "" {
+		return in, badParameter("The invoked function is not enabled with tenancy configuration. Remove the tenant ID and try again.")
+	}
+	if c := r.Header.Get("X-Amz-Client-Context"); c != "" {
+		b, err := base64.StdEncoding.DecodeString(c)
+		if err != nil || !json.Valid(b) {
+			return in, badContent(fmt.Errorf("client context must be a valid Base64-encoded JSON object"))
+		}
+		in.clientContext = strings.NewReplacer("\r", " ", "\n", " ").Replace(string(b))
+	}
+	switch r.Header.Get("X-Amz-Log-Type") {
+	case "", "None":
+	case "Tail":
+		in.tail = true
+	default:
+		return in, badParameter("log type must be None or Tail")
+	}
+	if len(payload) == 0 {
+		payload = []byte("{}")
+	}
+	if !json.Valid(payload) {
+		return in, badContent(json.Unmarshal(payload, new(json.RawMessage)))
+	}
+	in.payload = payload
+	return in, nil
+}
+
+// splitName takes a function's name out of the forms in which callers may give
+// it: NAME, ACCOUNT:function:NAME and arn:…:function:NAME, each with :QUALIFIER
+// or without.
+func splitName(s string) (name, qualifier string) {
+	if _, after, ok := strings.Cut(s, ":function:"); ok {
+		s = after
+	} else if after, ok := strings.CutPrefix(s, "function:"); ok {
+		s = after
+	}
+	name, qualifier, _ = strings.Cut(s, ":")
+	return name, qualifier
+}
