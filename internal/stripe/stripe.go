@@ -42,6 +42,10 @@ type Target interface {
 	// Plan says how the object is to be cut and coded, and the version that
 	// goes into the checksums.
 	Plan() Plan
+	// Begin says how long a stripe is, before any of its blocks are sent. Stripes
+	// begin in order, and only the last may be shorter than Plan's. It may wait
+	// for room in the pool.
+	Begin(ctx context.Context, stripe uint32, length int64) error
 	// Block sends one block of a chunk. It waits while the window is closed.
 	// body must not change until owner's Release, which is called once for each
 	// Block, whether it is sent, dropped or refused; possibly before Block

@@ -213,6 +213,24 @@ func (m *Placed) Decode(b []byte) error {
 	return r.end("PLACED")
 }
 
+// Stripe is the metadata of STRIPE, which comes before the blocks of each stripe
+// of a PUT. Only the last stripe may be shorter than Placed says.
+type Stripe struct {
+	Stripe uint32
+	Length int64 // bytes of object, at least 1
+}
+
+func (m *Stripe) Append(b []byte) []byte { return put64(put32(b, m.Stripe), uint64(m.Length)) }
+
+func (m *Stripe) Decode(b []byte) error {
+	r := reader{b: b}
+	m.Stripe, m.Length = r.u32(), r.size(MaxObject)
+	if r.err == nil && m.Length == 0 {
+		r.failf("stripe of 0 bytes")
+	}
+	return r.end("STRIPE")
+}
+
 // Place names one chunk of a PUT. It is the metadata of STORED, where Chunk is
 // 0, and of RESEND.
 type Place struct {

@@ -66,8 +66,9 @@ const (
 	// Client to proxy.
 	TypeOpen   // read: pin the newest version of a key; answered by OPENED or DONE
 	TypeRead   // ask for blocks of chunks of an opened version; answered by BLOCK and END
-	TypeClose  // release the pin of an opened version
+	TypeClose  // release the pin of an opened version; code tells how its reads went
 	TypePut    // begin a new version; answered by PLACED or DONE
+	TypeStripe // how long the stripe is whose blocks follow
 	TypeCommit // all blocks of the new version were sent; answered by DONE
 	TypeDelete // make a key a miss; answered by DONE
 	TypeStat   // describe a key; answered by OPENED (without a pin) or DONE
@@ -102,7 +103,7 @@ const (
 )
 
 var typeNames = [typeEnd]string{
-	"INVALID", "OPEN", "READ", "CLOSE", "PUT", "COMMIT", "DELETE", "STAT",
+	"INVALID", "OPEN", "READ", "CLOSE", "PUT", "STRIPE", "COMMIT", "DELETE", "STAT",
 	"OPENED", "PLACED", "STORED", "RESEND", "END",
 	"BLOCK", "CREDIT", "CANCEL", "DONE",
 	"HELLO", "WELCOME", "FETCH", "STORE", "FREE", "PING", "PONG", "SLEEP",

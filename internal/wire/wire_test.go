@@ -21,6 +21,7 @@ var messages = []struct {
 	{"read", &Read{Open: 1, Stripe: 2, Wants: []Want{{0, 0, 4}, {11, 1, 2}}}, func() Message { return new(Read) }},
 	{"put", &Put{Key: "k", Size: -1, ExpiresIn: 1000, KeepExpiry: true, Condition: 2, Data: 4, Parity: 2}, func() Message { return new(Put) }},
 	{"placed", &Placed{Version: 8, Data: 10, Parity: 2, Stripe: 10 << 20, Window: PutWindow}, func() Message { return new(Placed) }},
+	{"stripe", &Stripe{Stripe: 5, Length: 10}, func() Message { return new(Stripe) }},
 	{"place", &Place{Stripe: 5, Chunk: 6}, func() Message { return new(Place) }},
 	{"commit", &Commit{Size: 12, Stripes: 1}, func() Message { return new(Commit) }},
 	{"credit", &Credit{Bytes: 1 << 20}, func() Message { return new(Credit) }},
