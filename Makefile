@@ -1,0 +1,73 @@
+# What this needs: Go and make. What it makes: bin/, and tools in .cache/.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+ARGS    ?=
+FUZZTIME ?= 10s
+TESTTIMEOUT ?= 5m
+RACETIMEOUT ?= 20m
+TRACE   ?= testdata/trace/dal09-2000.csv.gz
+
+STATIC  = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false
+LINTERS = .cache/bin/staticcheck
+
+.PHONY: help build run test race lint fuzz bench replay clean vet fmt floors unit
+
+help: ## list these targets
+	@echo "make TARGET [ARGS='...']"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
+
+build: ## build bin/infinicache and bin/infinicache-node
+	@mkdir -p bin
+	$(STATIC) -ldflags "-X main.version=$(VERSION)" -o bin/infinicache ./cmd/infinicache
+	$(STATIC) -tags lambda.norpc -ldflags "-s -w -X main.version=$(VERSION)" -o bin/infinicache-node ./cmd/infinicache-node
+
+run: build ## run a cache on this machine until Ctrl-C (ARGS: flags of infinicache up)
+	bin/infinicache up $(ARGS)
+
+test: build vet fmt lint floors unit ## build, check the source, run every test
+
+race: build ## run every test under the race detector
+	$(GO) test -race -timeout $(RACETIMEOUT) ./...
+
+lint: $(LINTERS) ## staticcheck, and the analyzers of tools/vet
+	.cache/bin/staticcheck ./...
+	$(GO) vet -vettool="$$PWD/.cache/bin/vet" ./...
+
+fuzz: ## run every fuzz target for FUZZTIME (10s)
+	@set -e; \
+	for file in $$(find . -name '*_test.go' -not -path './.cache/*' -exec grep -l '^func Fuzz' {} + | sort); do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file"); do \
+			echo "$(GO) test -fuzz $$target $${file%/*}"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$${file%/*}"; \
+		done; \
+	done
+
+bench: build ## measure speed, beside redis-server if it is installed (ARGS: flags of infinicache bench)
+	bin/infinicache bench --compare-redis auto $(ARGS)
+
+replay: build ## replay the first 2,000 requests of TRACE at a hundredth of their size
+	bin/infinicache replay $(TRACE) --scale 0.01 --requests 2000 --verify --up $(ARGS)
+
+clean: ## remove bin/ and the tools
+	rm -rf bin .cache
+
+# The parts of test.
+
+vet:
+	$(GO) vet ./...
+
+fmt:
+	@unformatted=$$(gofmt -l .); \
+	if [ -n "$$unformatted" ]; then echo "gofmt these files:"; echo "$$unformatted"; exit 1; fi
+
+floors:
+	$(GO) test -count 1 ./internal/floors
+
+unit:
+	$(GO) test -timeout $(TESTTIMEOUT) ./...
+
+$(LINTERS): tools/go.mod tools/go.sum tools/vet/main.go
+	@mkdir -p .cache/bin
+	cd tools && $(GO) build -buildvcs=false -o ../.cache/bin/ honnef.co/go/tools/cmd/staticcheck ./vet
+	@touch $@
