@@ -308,3 +308,31 @@ func TestGhostsAreBounded(t *testing.T) {
 		t.Error("Stat of an evicted key found it")
 	}
 }
+
+// Callbacks may use the catalog: they are called with nothing locked.
+func TestCallbacksMayUseTheCatalog(t *testing.T) {
+	var c *Catalog
+	freed := 0
+	use := func() {
+		for _, key := range []string{"a", "b"} {
+			if p, err := c.Open(key); err == nil {
+				p.Release()
+			}
+		}
+		c.Scan(0, buckets)
+	}
+	c = newCatalog(t, Config{OnFree: func(Freed) { freed++; use() }})
+	put(t, c, "a", 1, object.PutOptions{})
+	put(t, c, "a", 1, object.PutOptions{})
+	put(t, c, "b", 1, object.PutOptions{})
+	c.LoseInstance(1, func(Damage) { use() })
+	c.Each(func(wire.Record, []Place) bool { use(); return true })
+	stage(t, c, "a", 1, object.PutOptions{}).Abort()
+	if _, ok := c.Evict(func(Place) bool { c.Scan(0, buckets); return true }); !ok {
+		t.Error("nothing to evict")
+	}
+	c.Flush()
+	if freed != 4 {
+		t.Errorf("freed %d versions, want 4", freed)
+	}
+}

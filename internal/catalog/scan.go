@@ -43,9 +43,10 @@ func (b *bucket) snapshot(dst []*version) []*version {
 	return dst
 }
 
-// Each calls visit for the objects, in no order, until it returns false: for
-// every object that is there throughout, and perhaps for others. places has d+p
-// entries for each stripe, stripe by stripe, and is valid during the call only.
+// Each calls visit for the newest versions, in no order, until it returns false:
+// once for every version that is the newest throughout, and perhaps for others.
+// places has d+p entries for each stripe, stripe by stripe, and is valid during
+// the call only.
 func (c *Catalog) Each(visit func(r wire.Record, places []Place) bool) {
 	var (
 		all    []*version
