@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"hash/crc32"
 	"math/rand/v2"
@@ -32,15 +33,12 @@ func open(t testing.TB, capacity int64) *Store {
 
 // content is what chunk k with so many bytes holds in these tests.
 func content(k Key, n int) []byte {
-	b := make([]byte, n)
+	b := make([]byte, 0, n+8)
 	r := rand.New(rand.NewPCG(k.Version, uint64(k.Stripe)<<16|uint64(k.Chunk)))
-	for i := 0; i < n; i += 8 {
-		v := r.Uint64()
-		for j := i; j < min(i+8, n); j++ {
-			b[j] = byte(v >> (8 * (j - i)))
-		}
+	for len(b) < n {
+		b = binary.LittleEndian.AppendUint64(b, r.Uint64())
 	}
-	return b
+	return b[:n]
 }
 
 func write(t tb, c *Chunk, data []byte) {
@@ -331,7 +329,7 @@ func TestFragmentationRefusesNothing(t *testing.T) {
 	s := open(t, 20<<20)
 	rng := rand.New(rand.NewPCG(3, 4))
 	var version uint64
-	for _, size := range []int{1000, 5000, 70_000, 20_000, 300, 1 << 20, 13_000, 100} {
+	for _, size := range []int{1000, 5000, 70_000, 20_000, 2000, 1 << 20, 13_000, 500} {
 		var keys []Key
 		for item := range s.Inventory() {
 			keys = append(keys, item.Key)
