@@ -39,6 +39,8 @@ func embedded(reserved int) func(*testing.T) conformance.Harness {
 		}
 		e, err := emulator.New(emulator.Config{
 			Nodes: 4, Prefix: "c-", Binary: binary, Timeout: time.Second, Concurrency: reserved,
+			// A function under the race detector would sleep for a second at its exit.
+			Env: map[string]string{"GORACE": "atexit_sleep_ms=0"},
 		})
 		if err != nil {
 			t.Fatal(err)
