@@ -55,12 +55,12 @@ func (s *streamBody) borrowed() bool { return false }
 
 func (s *streamBody) room(n int64) int64 {
 	switch {
+	case s.size >= 0:
+		return min(n, s.size-s.got)
 	case s.eof:
 		return 0
-	case s.size < 0:
-		return n
 	default:
-		return min(n, s.size-s.got)
+		return n
 	}
 }
 

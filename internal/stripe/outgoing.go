@@ -114,8 +114,14 @@ func (o *outgoing) sendChunk(chunk int) error {
 // abandon ends the write because a chunk could not be sent again. If the write is
 // over already it changes nothing.
 func (w *writer) abandon(err error) {
-	if w.ctx.Err() == nil {
-		w.cancel(err)
-		w.target.Abort()
+	if w.ctx.Err() != nil {
+		return
 	}
+	w.mu.Lock()
+	if w.abandoned == nil {
+		w.abandoned = err
+	}
+	w.mu.Unlock()
+	w.cancel(err)
+	w.target.Abort()
 }

@@ -20,7 +20,10 @@ type Source interface {
 	// come in rising order.
 	//
 	// cancel gives up what has not arrived. It does not wait: a Block whose
-	// Buffer was called before may still come, End may or may not.
+	// Buffer returned memory before still comes, with an error if the link is
+	// given up, because the memory is not free until then; End may or may not.
+	// cancel is called at most once, and not if every chunk is complete or has
+	// failed. The source may keep wants.
 	Read(stripe uint32, wants []wire.Want, sink Sink) (cancel func())
 }
 
@@ -49,7 +52,8 @@ type Target interface {
 	// Block sends one block of a chunk. It waits while the window is closed.
 	// body must not change until owner's Release, which is called once for each
 	// Block, whether it is sent, dropped or refused; possibly before Block
-	// returns.
+	// returns. Several goroutines may call Block at a time, and around a Resend
+	// the same block may come twice: the target keeps one.
 	Block(ctx context.Context, b wire.Block, body []byte, owner Releaser) error
 	// Events tells what became of stripes. It is closed when the target is
 	// over, after which Err says why.
@@ -57,7 +61,8 @@ type Target interface {
 	// Commit makes the version the newest. All stripes were sent; it waits for
 	// those that are not settled yet. Events must be served meanwhile.
 	Commit(ctx context.Context, size int64, stripes uint32) (object.PutResult, error)
-	// Abort gives the version up. It is safe after Commit.
+	// Abort gives the version up: it ends Block and Commit calls under way and
+	// releases all blocks. It is safe during and after Commit, and twice.
 	Abort()
 	Err() error
 }

@@ -2,6 +2,7 @@ package stripe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -62,8 +63,9 @@ type writer struct {
 	tasks  sync.WaitGroup
 	done   chan struct{} // closed: no more events are served
 
-	mu   sync.Mutex
-	live [inFlight]*outgoing
+	mu        sync.Mutex
+	live      [inFlight]*outgoing
+	abandoned error // why the write was given up from within
 
 	// Of the caller's goroutine: one column, by chunk.
 	column [][]byte
@@ -121,23 +123,32 @@ func (w *writer) write(ctx context.Context, body body) (object.PutResult, error)
 	return res, nil
 }
 
-// explain prefers the reason why sending was stopped to the error that it gave.
+// explain prefers the reason why the write was stopped to the error that this
+// gave.
 func (w *writer) explain(err error) error {
-	if cause := context.Cause(w.ctx); cause != nil {
-		return cause
+	w.mu.Lock()
+	abandoned := w.abandoned
+	w.mu.Unlock()
+	switch {
+	case abandoned != nil:
+		return abandoned
+	case w.ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)):
+		return context.Cause(w.ctx)
+	default:
+		return err
 	}
-	return err
 }
 
 // prepare checks the target's plan.
 func (w *writer) prepare(size int64) error {
 	shape := w.plan.Shape
-	known := size
-	if known < 0 {
-		known = wire.MaxObject // as many stripes as there may be
-		known = min(known, w.plan.Stripe*(1<<32-1))
+	if size < 0 { // as much as there may be
+		size = wire.MaxObject
+		if w.plan.Stripe <= wire.MaxChunkSize {
+			size = min(size, max(w.plan.Stripe, 0)*(1<<32-1))
+		}
 	}
-	if err := checkCut(known, w.plan.Stripe, shape.Data, shape.Parity); err != nil {
+	if err := checkCut(size, w.plan.Stripe, shape.Data, shape.Parity); err != nil {
 		return fmt.Errorf("plan: %w", err)
 	}
 	if w.codes == nil {
@@ -189,8 +200,6 @@ func (w *writer) fill(body body, index uint32, at int64) (o *outgoing, more bool
 	data, more, err := body.read(mem[:own])
 	if err == nil && len(data) == 0 {
 		w.buffers.release(mem, true)
-		o = nil
-		<-w.slots
 		return nil, false, nil
 	}
 	if err != nil {
@@ -264,21 +273,21 @@ func (w *writer) serve() {
 }
 
 func (w *writer) event(e Event) {
+	var settled *outgoing
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	for _, o := range w.live {
-		if o == nil || o.index != e.Stripe || o.settled {
-			continue
-		}
-		if !e.Resend {
+		switch {
+		case o == nil || o.index != e.Stripe || o.settled:
+		case !e.Resend:
 			o.settled = true
-			defer o.Release() // after the unlock: it may be the last one
-			return
-		}
-		if int(e.Chunk) < o.layout.Chunks() {
+			settled = o
+		case int(e.Chunk) < o.layout.Chunks():
 			o.resend(e.Chunk)
 		}
-		return
+	}
+	w.mu.Unlock()
+	if settled != nil {
+		settled.Release()
 	}
 }
 
