@@ -23,6 +23,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// sessionLimit leaves room for a payload of 6 MiB under the race detector.
+const sessionLimit = 3 * time.Second
+
 func TestConformance(t *testing.T) {
 	t.Run("second instance", func(t *testing.T) { conformance.Run(t, embedded(0)) })
 	t.Run("one instance", func(t *testing.T) { conformance.Run(t, embedded(1)) })
@@ -38,7 +41,7 @@ func embedded(reserved int) func(*testing.T) conformance.Harness {
 			t.Fatal(err)
 		}
 		e, err := emulator.New(emulator.Config{
-			Nodes: 4, Prefix: "c-", Binary: binary, Timeout: time.Second, Concurrency: reserved,
+			Nodes: 4, Prefix: "c-", Binary: binary, Timeout: sessionLimit, Concurrency: reserved,
 			// A function under the race detector would sleep for a second at its exit.
 			Env: map[string]string{"GORACE": "atexit_sleep_ms=0"},
 		})
@@ -49,7 +52,7 @@ func embedded(reserved int) func(*testing.T) conformance.Harness {
 		ended := make(chan error, 1)
 		go func() { ended <- e.Run(ctx) }()
 		d, err := lambda.New(lambda.Config{
-			AWS: lambda.Local(e.URL()), Prefix: "c-", Timeout: time.Second, Reserved: reserved,
+			AWS: lambda.Local(e.URL()), Prefix: "c-", Timeout: sessionLimit, Reserved: reserved,
 			Price: platform.Price{Quantum: time.Millisecond},
 		})
 		if err != nil {
