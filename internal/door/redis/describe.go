@@ -15,7 +15,7 @@ func commandCommand() command {
 		command{name: "info", arity: -2, run: commandInfo, since: "2.8.13", summary: "Describes some or all commands, for programs."},
 		command{name: "docs", arity: -2, run: commandDocs, since: "7.0.0", summary: "Describes some or all commands, for people."},
 		command{name: "list", arity: 2, run: commandList, since: "7.0.0", summary: "Returns the names of the commands."},
-		command{name: "getkeys", arity: -3, run: commandGetKeys, since: "2.8.13", summary: "Returns the keys in a command."},
+		command{name: "getkeys", arity: -4, run: commandGetKeys, since: "2.8.13", summary: "Returns the keys in a command."},
 	)
 	cmd.arity = -1
 	sub := cmd.run

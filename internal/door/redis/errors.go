@@ -110,8 +110,9 @@ func unknownCommand(name []byte, args [][]byte) refusal {
 	b.Write(name[:min(len(name), most)])
 	b.WriteString("', with args beginning with: ")
 	for start := b.Len(); len(args) > 0 && b.Len()-start < most; args = args[1:] {
+		room := most - (b.Len() - start)
 		b.WriteByte('\'')
-		b.Write(args[0][:min(len(args[0]), most-(b.Len()-start-1))])
+		b.Write(args[0][:min(len(args[0]), room)])
 		b.WriteString("' ")
 	}
 	return refusal(b.String())

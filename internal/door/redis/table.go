@@ -108,7 +108,11 @@ func (cmd *command) dispatch(ctx context.Context, c *conn, args [][]byte) error 
 
 // container makes a command of subcommands, with HELP among them.
 func container(name string, f flags, group, since, summary string, subs ...command) command {
-	cmd := &command{subs: make(commandTable)}
+	cmd := &command{
+		name: name, arity: -2, flags: f, group: group, since: since, summary: summary,
+		subs: make(commandTable),
+	}
+	cmd.run = cmd.dispatch
 	subs = append(subs, command{
 		name: "help", arity: 2, flags: f, since: since, group: group,
 		summary: "Returns what the subcommands do.",
@@ -122,10 +126,7 @@ func container(name string, f flags, group, since, summary string, subs ...comma
 		sub.name, sub.group = name+"|"+short, group
 		cmd.subs[short] = &sub
 	}
-	return command{
-		name: name, arity: -2, flags: f, group: group, since: since, summary: summary,
-		run: cmd.dispatch, subs: cmd.subs,
-	}
+	return *cmd
 }
 
 // newTable makes the table of every command that the door knows.
