@@ -19,7 +19,8 @@ import (
 // that reads, so a call that blocks stops the link.
 type Handler interface {
 	// Frame takes a frame other than BLOCK. meta is valid during the call only.
-	// An error closes the link with it.
+	// An error ends the link with it, after what is queued was written, so that
+	// the handler may send a last word first.
 	Frame(h wire.Header, meta []byte) error
 	// Buffer names the memory for the n bytes of a block's body by appending to
 	// vec; the appended slices have n bytes in all. Appending nothing has the
@@ -55,7 +56,7 @@ type Conn struct {
 	mu     sync.Mutex
 	queue  []frame
 	closed error // set once; Send refuses from then on
-	finish bool  // write what is queued, then close
+	finish error // if set: write what is queued, then close because of it
 
 	wake  chan struct{} // capacity 1: the queue is not empty, or closed is set
 	heard atomic.Int64  // when something last arrived, in ns since start
@@ -114,9 +115,9 @@ func (c *Conn) SendBlock(stream uint32, b wire.Block, body []byte, more [][]byte
 
 func (c *Conn) enqueue(f frame) error {
 	c.mu.Lock()
-	if c.closed == nil && c.finish {
+	if err := c.finish; c.closed == nil && err != nil {
 		c.mu.Unlock()
-		return wire.ErrClosed
+		return err
 	}
 	if c.closed == nil && len(c.queue) >= c.cfg.MaxQueue {
 		c.mu.Unlock()
@@ -158,11 +159,16 @@ func (c *Conn) Close(err error) {
 	}
 }
 
-// Finish writes what is queued, then closes the link. Frames sent after it are
-// refused.
-func (c *Conn) Finish() {
+// Finish writes what is queued, then closes the link because of err; nil means
+// wire.ErrClosed. Frames sent after it are refused.
+func (c *Conn) Finish(err error) {
+	if err == nil {
+		err = wire.ErrClosed
+	}
 	c.mu.Lock()
-	c.finish = true
+	if c.finish == nil {
+		c.finish = err
+	}
 	c.mu.Unlock()
 	c.signal()
 }
@@ -193,7 +199,11 @@ func (c *Conn) Run(ctx context.Context, h Handler) error {
 		defer close(written)
 		c.Close(c.write())
 	}()
-	c.Close(c.read(h))
+	if said, err := c.read(h); said {
+		c.Finish(err)
+	} else {
+		c.Close(err)
+	}
 	<-written
 	return c.Err()
 }

@@ -222,7 +222,7 @@ func TestFinishWritesWhatIsQueued(t *testing.T) {
 	for range 100 {
 		ca.Send(wire.TypePing, 0, 0, &wire.Session{Number: 1})
 	}
-	ca.Finish()
+	ca.Finish(nil)
 	if err := ca.Send(wire.TypePing, 0, 0, nil); !errors.Is(err, wire.ErrClosed) {
 		t.Errorf("Send after Finish = %v, want closed", err)
 	}
@@ -243,7 +243,7 @@ func TestUnwantedBlocksAreThrownAway(t *testing.T) {
 	ca, cb := New(a, Config{}), New(b, Config{})
 	ca.SendBlock(1, wire.Block{}, make([]byte, wire.BlockSize), nil, nil)
 	ca.Send(wire.TypePing, 0, 0, nil)
-	ca.Finish()
+	ca.Finish(nil)
 	rec := &recorder{refuse: true}
 	var wg sync.WaitGroup
 	wg.Go(func() { ca.Run(t.Context(), &recorder{}) })

@@ -17,11 +17,12 @@ const readBuffer = 4 << 10
 
 func readFull(r io.Reader, b []byte) (int, error) { return io.ReadFull(r, b) }
 
-func (c *Conn) read(h Handler) error {
+// read reads until the link ends. said tells that the end is the handler's wish.
+func (c *Conn) read(h Handler) (said bool, err error) {
 	br := bufio.NewReaderSize(c.nc, readBuffer)
 	if c.cfg.Greeting != nil {
 		if err := c.expectPreface(br); err != nil {
-			return err
+			return false, err
 		}
 	}
 	var (
@@ -31,16 +32,16 @@ func (c *Conn) read(h Handler) error {
 	)
 	for {
 		if _, err := io.ReadFull(br, fixed[:wire.HeaderSize]); err != nil {
-			return endOf(err)
+			return false, endOf(err)
 		}
 		c.heard.Store(int64(time.Since(c.start)))
 		head, err := wire.ParseHeader(fixed[:])
 		if err != nil {
-			return err
+			return false, err
 		}
 		if head.Type == wire.TypeBlock {
 			if vec, err = c.readBlock(h, br, head, fixed[wire.HeaderSize:], vec[:0]); err != nil {
-				return err
+				return false, err
 			}
 			continue
 		}
@@ -49,10 +50,10 @@ func (c *Conn) read(h Handler) error {
 		}
 		meta = meta[:head.Meta]
 		if err := c.readBody(br, meta); err != nil {
-			return err
+			return false, err
 		}
 		if err := h.Frame(head, meta); err != nil {
-			return err
+			return true, err
 		}
 		if cap(meta) > readBuffer {
 			meta = nil // a long key is rare; do not keep its memory

@@ -3,8 +3,6 @@ package link
 import (
 	"net"
 	"time"
-
-	"github.com/infinicache/infinicache/internal/wire"
 )
 
 // batchBytes is about how much one write call is given: enough to make the call
@@ -67,9 +65,10 @@ func (c *Conn) take(empty []frame) ([]frame, error) {
 			c.queue = empty
 			c.mu.Unlock()
 			return q, nil
-		case c.finish:
+		case c.finish != nil:
+			err := c.finish
 			c.mu.Unlock()
-			return empty, wire.ErrClosed
+			return empty, err
 		}
 		c.mu.Unlock()
 		<-c.wake

@@ -1,0 +1,261 @@
+package pool
+
+import (
+	"github.com/infinicache/infinicache/internal/catalog"
+	"github.com/infinicache/infinicache/internal/lifecycle"
+	"github.com/infinicache/infinicache/internal/link"
+	"github.com/infinicache/infinicache/internal/stripe"
+	"github.com/infinicache/infinicache/internal/wire"
+)
+
+type callKind uint8
+
+const (
+	callFetch callKind = iota
+	callStore
+	callFree
+)
+
+// Call is one request to a node, from the asking to its end. It is guarded by
+// its node's mutex.
+type Call struct {
+	kind callKind
+	n    *node
+	id   uint64
+
+	link   *nodeLink // once sent
+	stream uint32
+	over   bool // ended, or given up: nobody is told any more
+	chunk  wire.Chunk
+
+	// fetch
+	at       catalog.Place
+	from, to uint32 // blocks
+	next     uint32 // the block that must come next
+	credit   uint32 // allowed and not yet passed on
+	sink     stripe.Sink
+
+	// store
+	size   uint32
+	cost   int64
+	record []byte
+	wait   []waiting // blocks that came before there was a link
+	done   func(catalog.Place, error)
+
+	// free
+	frees  []dead
+	holder *instance
+}
+
+// waiting is a block that waits for its node to wake.
+type waiting struct {
+	b     wire.Block
+	body  []byte
+	owner link.Releaser
+}
+
+// Fetch asks for blocks from to to-1 of a chunk. What comes goes to sink, which
+// is called from the link's goroutine and, when the call fails at once, from
+// this one. credit is how many bytes may be under way; Credit allows more.
+func (p *Pool) Fetch(at catalog.Place, chunk wire.Chunk, from, to, credit uint32, sink stripe.Sink) *Call {
+	c := &Call{kind: callFetch, chunk: chunk, at: at, from: from, to: to, next: from, credit: credit, sink: sink}
+	if at.Instance == 0 || int(at.Node) >= len(p.nodes) {
+		c.over = true
+		sink.End(chunk.Index, wire.ErrLost)
+		return c
+	}
+	n := p.nodes[at.Node]
+	c.n = n
+	n.mu.Lock()
+	// Another instance would only answer that it does not hold the chunk.
+	var refused error
+	switch state := n.stateOf(at.Instance); {
+	case state == Lost:
+		refused = wire.ErrLost
+	case state == Unheard && n.machine.Phase() == lifecycle.Awake:
+		refused = wire.ErrUnheard
+	}
+	if refused != nil {
+		c.over = true
+		n.mu.Unlock()
+		sink.End(chunk.Index, refused)
+		return c
+	}
+	after := n.begin(c)
+	n.mu.Unlock()
+	run(after)
+	return c
+}
+
+// Store asks a node to keep a chunk of size bytes, whose blocks the caller
+// hands to Block. The reservation of its Cost is the call's from now on. record
+// is read until the call ends. done is called once, without locks, with the
+// place where the chunk is, or with why it is not kept.
+func (p *Pool) Store(node uint32, chunk wire.Chunk, size uint32, record []byte, done func(catalog.Place, error)) *Call {
+	c := &Call{
+		kind: callStore, n: p.nodes[node], chunk: chunk, size: size,
+		cost: Cost(int(size), len(record)), record: record, done: done,
+	}
+	c.n.mu.Lock()
+	after := c.n.begin(c)
+	c.n.mu.Unlock()
+	run(after)
+	return c
+}
+
+// Block hands over a block of a Store. body must not change until owner is
+// released, which happens once, whatever becomes of the call.
+func (c *Call) Block(b wire.Block, body []byte, owner link.Releaser) {
+	c.n.mu.Lock()
+	switch {
+	case c.over:
+		c.n.mu.Unlock()
+		owner.Release()
+		return
+	case c.link == nil:
+		c.wait = append(c.wait, waiting{b, body, owner})
+	default:
+		// Queued under the mutex, so that blocks follow their STORE. An error
+		// means that the link is ending, and with it the call.
+		_ = c.link.conn.SendBlock(c.stream, b, body, nil, owner)
+	}
+	c.n.mu.Unlock()
+}
+
+// Credit allows n more bytes of a Fetch.
+func (c *Call) Credit(n uint32) {
+	if c.n == nil {
+		return
+	}
+	c.n.mu.Lock()
+	defer c.n.mu.Unlock()
+	switch {
+	case c.over:
+	case c.link == nil:
+		c.credit += n
+	default:
+		_ = c.link.conn.Send(wire.TypeCredit, 0, c.stream, &wire.Credit{Bytes: n})
+	}
+}
+
+// Cancel gives the call up: its sink hears nothing more but a Block for a Buffer
+// that it gave before; a Store's done is called with wire.ErrCanceled.
+func (c *Call) Cancel() {
+	if c.n == nil {
+		return
+	}
+	n := c.n
+	n.mu.Lock()
+	if c.over {
+		n.mu.Unlock()
+		return
+	}
+	var after []func()
+	if c.link != nil {
+		// The node still answers, and the machine counts that answer.
+		_ = c.link.conn.Send(wire.TypeCancel, 0, c.stream, nil)
+		after = c.giveUp(after)
+	} else {
+		after = n.stepLocked(lifecycle.Event{Kind: lifecycle.OnCancel, ID: c.id}, after)
+		after = n.drop(c, wire.ErrCanceled, after)
+	}
+	n.mu.Unlock()
+	run(after)
+}
+
+// giveUp ends a sent call for its asker only; its bytes stay booked until the
+// node has answered.
+func (c *Call) giveUp(after []func()) []func() {
+	c.over = true
+	if c.kind == callStore {
+		done := c.done
+		after = append(after, func() { done(catalog.Place{}, wire.ErrCanceled) })
+	}
+	return after
+}
+
+// drop ends a call that was never sent.
+func (n *node) drop(c *Call, err error, after []func()) []func() {
+	delete(n.queued, c.id)
+	if c.kind == callStore {
+		n.reserved -= c.cost
+	}
+	return n.tell(c, err, after)
+}
+
+// tell ends a call for its asker.
+func (n *node) tell(c *Call, err error, after []func()) []func() {
+	if c.kind == callFree {
+		return append(after, n.freesDone(c, err)...)
+	}
+	if c.over {
+		return after
+	}
+	c.over = true
+	switch c.kind {
+	case callFetch:
+		after = append(after, func() { c.sink.End(c.chunk.Index, err) })
+	case callStore:
+		at := catalog.Place{Node: n.id}
+		if err == nil {
+			at.Instance = c.link.instance.number
+		}
+		after = append(after, func() {
+			for _, w := range c.wait {
+				w.owner.Release()
+			}
+			c.wait = nil
+			c.done(at, err)
+		})
+	}
+	return after
+}
+
+// answered ends a sent call by the node's own answer.
+func (n *node) answered(l *nodeLink, c *Call, err error) []func() {
+	delete(l.calls, c.stream)
+	if c.kind == callStore {
+		n.reserved -= c.cost
+		if err == nil {
+			l.instance.held += c.cost
+			if c.over { // kept, but its asker is gone
+				l.instance.dead = append(l.instance.dead, dead{c.chunk, c.cost})
+			}
+		}
+	}
+	if c.kind == callFetch && err == nil && c.next != c.to {
+		err = wire.Errorf(wire.CodeShort, "chunk ended at block %d of %d", c.next, c.to)
+	}
+	if c.kind == callFetch && wire.CodeOf(err) == wire.CodeNotHeld {
+		err = n.notHeld(c)
+	}
+	after := n.tell(c, err, nil)
+	return n.stepLocked(lifecycle.Event{Kind: lifecycle.OnDone}, after)
+}
+
+// notHeld says what it means that an instance does not hold a chunk.
+func (n *node) notHeld(c *Call) error {
+	if n.stateOf(c.at.Instance) == Unheard {
+		return wire.ErrUnheard
+	}
+	return wire.ErrLost
+}
+
+// broken ends a sent call whose link or session is over. The instance may have
+// kept the chunk of a Store or not: it is dead, and counted until it is heard
+// of again.
+func (n *node) broken(l *nodeLink, c *Call, err error, after []func()) []func() {
+	delete(l.calls, c.stream)
+	if c.kind == callStore {
+		n.reserved -= c.cost
+		l.instance.held += c.cost
+		l.instance.dead = append(l.instance.dead, dead{c.chunk, c.cost})
+	}
+	return n.tell(c, err, after)
+}
+
+func run(after []func()) {
+	for _, f := range after {
+		f()
+	}
+}

@@ -1,0 +1,258 @@
+package pool
+
+import (
+	"context"
+	"time"
+
+	"github.com/infinicache/infinicache/internal/catalog"
+	"github.com/infinicache/infinicache/internal/lifecycle"
+	"github.com/infinicache/infinicache/internal/placement"
+	"github.com/infinicache/infinicache/internal/store"
+	"github.com/infinicache/infinicache/internal/wire"
+)
+
+// instance is what is known of one container or process that played a node. It
+// is guarded by its node's mutex.
+type instance struct {
+	number   uint32 // the pool's short name for it
+	id       wire.Instance
+	capacity int64
+	held     int64 // bytes of chunks there, dead ones included
+	dead     []dead
+	born     time.Time // first hello
+}
+
+// dead is a chunk that nobody needs any more but that the instance still holds.
+type dead struct {
+	chunk wire.Chunk
+	cost  int64
+}
+
+// State is what can be said of a place without asking the node.
+type State uint8
+
+const (
+	Lost    State = iota // the instance is known gone
+	Unheard              // another instance plays the node now
+	Asleep               // readable after waking the node
+	Ready                // readable at once
+)
+
+func (s State) String() string {
+	return [...]string{"lost", "unheard", "asleep", "ready"}[s]
+}
+
+// State tells how readable chunks at a place are.
+func (p *Pool) State(at catalog.Place) State {
+	if at.Instance == 0 || int(at.Node) >= len(p.nodes) {
+		return Lost
+	}
+	n := p.nodes[at.Node]
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.stateOf(at.Instance)
+}
+
+func (n *node) stateOf(instance uint32) State {
+	switch i := n.known(instance); {
+	case i == nil:
+		return Lost
+	case i != n.current:
+		return Unheard
+	case n.machine.Phase() == lifecycle.Awake:
+		return Ready
+	default:
+		return Asleep
+	}
+}
+
+func (n *node) known(number uint32) *instance {
+	for _, i := range n.instances {
+		if i.number == number {
+			return i
+		}
+	}
+	return nil
+}
+
+// free is how many bytes the node can still take, as far as is known.
+func (n *node) free() int64 {
+	capacity, held := n.pool.cfg.Capacity, int64(0)
+	if n.current != nil {
+		capacity, held = n.current.capacity, n.current.held
+	}
+	return capacity - held - n.reserved
+}
+
+// Candidates lists every node as placement sees it, in order.
+func (p *Pool) Candidates() []placement.Candidate {
+	cs := make([]placement.Candidate, len(p.nodes))
+	for i, n := range p.nodes {
+		n.mu.Lock()
+		cs[i] = placement.Candidate{Node: n.id, Free: n.free(), Barred: n.machine.Phase() == lifecycle.Resting}
+		n.mu.Unlock()
+	}
+	return cs
+}
+
+// Reserve sets bytes of a node aside for a Store to come; false if it has not
+// so many. A Store takes the reservation over; who never calls it gives it back
+// with Unreserve.
+func (p *Pool) Reserve(node uint32, bytes int64) bool {
+	n := p.nodes[node]
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.free() < bytes {
+		return false
+	}
+	n.reserved += bytes
+	return true
+}
+
+// Unreserve gives back what Reserve set aside.
+func (p *Pool) Unreserve(node uint32, bytes int64) {
+	n := p.nodes[node]
+	n.mu.Lock()
+	n.reserved -= bytes
+	n.mu.Unlock()
+}
+
+// Cost is how many bytes a chunk of size bytes takes in an instance, its record
+// and index entry included.
+func Cost(size, record int) int64 { return store.Cost(int64(size), record) }
+
+// Free says that a chunk is not needed any more. Its bytes count as held until
+// the instance has confirmed that it let go; an instance that sleeps hears of it
+// when it is next awake, see Flush.
+func (p *Pool) Free(at catalog.Place, chunk wire.Chunk, cost int64) {
+	if at.Instance == 0 || int(at.Node) >= len(p.nodes) {
+		return
+	}
+	n := p.nodes[at.Node]
+	n.mu.Lock()
+	var after []func()
+	if i := n.known(at.Instance); i != nil {
+		i.dead = append(i.dead, dead{chunk, cost})
+		if i == n.current && n.machine.Phase() == lifecycle.Awake {
+			after = n.sendFrees()
+		}
+	}
+	n.mu.Unlock()
+	run(after)
+}
+
+// Dead is how many bytes the node's current instance holds that nobody needs.
+func (p *Pool) Dead(node uint32) int64 {
+	n := p.nodes[node]
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var sum int64
+	if n.current != nil {
+		for _, d := range n.current.dead {
+			sum += d.cost
+		}
+	}
+	return sum + n.freeing
+}
+
+// Flush wakes a node that holds dead bytes and returns when it has let go of
+// those that were dead when Flush was called, or cannot.
+func (p *Pool) Flush(ctx context.Context, node uint32) error {
+	n := p.nodes[node]
+	for {
+		n.mu.Lock()
+		if n.current == nil || len(n.current.dead) == 0 && n.freeCall == nil {
+			n.mu.Unlock()
+			return nil
+		}
+		after := n.sendFrees()
+		done := n.freed
+		n.mu.Unlock()
+		run(after)
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		n.mu.Lock()
+		err := n.freeErr
+		n.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// sendFrees asks the current instance to let go of a batch of dead chunks,
+// unless it is being asked already. It wakes the node.
+func (n *node) sendFrees() []func() {
+	if n.freeCall != nil || n.current == nil || len(n.current.dead) == 0 {
+		return nil
+	}
+	batch := n.current.dead[:min(len(n.current.dead), wire.MaxFrees)]
+	n.current.dead = n.current.dead[len(batch):]
+	c := &Call{kind: callFree, n: n, frees: batch, holder: n.current}
+	for _, d := range batch {
+		n.freeing += d.cost
+	}
+	n.freeCall = c
+	n.freed = make(chan struct{})
+	return n.begin(c)
+}
+
+// freesDone books the answer to a FREE. An instance that did not confirm is
+// asked again, when it is awake again.
+func (n *node) freesDone(c *Call, err error) []func() {
+	for _, d := range c.frees {
+		n.freeing -= d.cost
+	}
+	if err == nil {
+		for _, d := range c.frees {
+			c.holder.held -= d.cost
+		}
+	} else {
+		c.holder.dead = append(c.holder.dead, c.frees...)
+	}
+	n.freeCall, n.freeErr = nil, err
+	close(n.freed)
+	if err == nil && c.holder == n.current && len(c.holder.dead) > 0 {
+		return n.sendFrees()
+	}
+	return nil
+}
+
+// speaks makes the instance of a hello the node's current one and takes over
+// what it says of itself; at a hello nothing is in flight, so that is exact.
+func (n *node) speaks(h *wire.Hello) {
+	var i *instance
+	for _, k := range n.instances {
+		if k.id == h.Instance {
+			i = k
+		}
+	}
+	if i == nil {
+		i = &instance{number: n.pool.instances.Add(1), id: h.Instance, born: time.Now()}
+		n.instances = append(n.instances, i)
+	}
+	i.capacity = int64(h.Capacity)
+	i.held = int64(h.Used)
+	n.current = i
+}
+
+// forget drops an instance whose holdings are known gone.
+func (n *node) forget(id wire.Instance) []func() {
+	for k, i := range n.instances {
+		if i.id != id {
+			continue
+		}
+		n.instances = append(n.instances[:k:k], n.instances[k+1:]...)
+		if n.current == i {
+			n.current = nil
+		}
+		n.pool.log.Info("instance lost", "node", n.id, "instance", id, "bytes", i.held)
+		if f := n.pool.cfg.OnLost; f != nil {
+			return []func(){func() { f(n.id, i.number) }}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,157 @@
+package pool
+
+import (
+	"crypto/hmac"
+
+	"github.com/infinicache/infinicache/internal/lifecycle"
+	"github.com/infinicache/infinicache/internal/link"
+	"github.com/infinicache/infinicache/internal/wire"
+)
+
+// nodeLink is the proxy's end of a link to an instance. conn's reader goroutine
+// alone uses the fields that are not marked otherwise.
+type nodeLink struct {
+	pool   *Pool
+	conn   *link.Conn
+	number uint64
+	n      *node // after the first good hello
+
+	// Guarded by n.mu.
+	calls    map[uint32]*Call // sent and not yet answered
+	stream   uint32           // last given
+	session  uint64           // welcomed
+	instance *instance        // that speaks here
+
+	filling *Call // whose block is being read
+	body    []byte
+}
+
+// Frame takes what the instance says.
+func (l *nodeLink) Frame(h wire.Header, meta []byte) error {
+	if h.Type == wire.TypeHello {
+		return l.hello(meta)
+	}
+	if l.n == nil {
+		return wire.Errorf(wire.CodeProtocol, "%v before HELLO", h.Type)
+	}
+	switch h.Type {
+	case wire.TypeDone:
+		var d wire.Done
+		if err := d.Decode(meta); err != nil {
+			return err
+		}
+		l.done(h.Stream, d.Err(h.Code))
+		return nil
+	case wire.TypeSleep, wire.TypePong, wire.TypeBye:
+		var s wire.Session
+		if err := s.Decode(meta); err != nil {
+			return err
+		}
+		if s.Epoch != l.pool.cfg.Epoch {
+			return nil // an old session's word
+		}
+		l.n.session(l, h.Type, s)
+		return nil
+	default:
+		return wire.Errorf(wire.CodeProtocol, "%v is not for a proxy to receive", h.Type)
+	}
+}
+
+// hello checks who speaks and lets the node's machine judge the rest.
+func (l *nodeLink) hello(meta []byte) error {
+	var h wire.Hello
+	if err := h.Decode(meta); err != nil {
+		return err
+	}
+	if int(h.Node) >= len(l.pool.nodes) || l.n != nil && l.n.id != h.Node {
+		return l.refuse(wire.Errorf(wire.CodeDenied, "hello of node %d, the pool has 0 to %d", h.Node, len(l.pool.nodes)-1))
+	}
+	secret := wire.Secret(l.pool.cfg.Key, h.Epoch, h.Node, h.Session)
+	if !hmac.Equal(secret[:], h.Proof[:]) {
+		return l.refuse(wire.Errorf(wire.CodeDenied, "hello of node %d with a wrong secret", h.Node))
+	}
+	if h.Epoch != l.pool.cfg.Epoch {
+		return l.refuse(wire.Errorf(wire.CodeStale, "hello of epoch %d, this is epoch %d", h.Epoch, l.pool.cfg.Epoch))
+	}
+	n := l.pool.nodes[h.Node]
+	l.n = n
+	n.mu.Lock()
+	n.links[l.number] = l
+	n.hello = &h
+	after := n.stepLocked(lifecycle.Event{
+		Kind: lifecycle.OnHello, Session: h.Session, Link: l.number, Instance: h.Instance,
+	}, nil)
+	n.hello = nil
+	n.mu.Unlock()
+	run(after)
+	return nil
+}
+
+// refuse tells the instance why it is not welcome, and closes the link.
+func (l *nodeLink) refuse(err *wire.Error) error {
+	l.pool.log.Warn("hello refused", "remote", l.conn.RemoteAddr(), "err", err)
+	code, d := wire.DoneOf(err)
+	_ = l.conn.Send(wire.TypeDone, code, 0, d)
+	return err
+}
+
+// session passes on what is said of the session as a whole.
+func (n *node) session(l *nodeLink, t wire.Type, s wire.Session) {
+	ev := lifecycle.Event{Session: s.Session, Link: l.number, Number: s.Number}
+	switch t {
+	case wire.TypeSleep:
+		ev.Kind = lifecycle.OnSleep
+	case wire.TypePong:
+		ev.Kind = lifecycle.OnPong
+	case wire.TypeBye:
+		ev.Kind = lifecycle.OnBye
+	}
+	n.step(ev)
+}
+
+// done takes the answer to a call.
+func (l *nodeLink) done(stream uint32, err error) {
+	n := l.n
+	n.mu.Lock()
+	var after []func()
+	if c := l.calls[stream]; c != nil {
+		after = n.answered(l, c, err)
+	}
+	n.mu.Unlock()
+	run(after)
+}
+
+// Buffer asks the call's sink where a block goes.
+func (l *nodeLink) Buffer(stream uint32, b wire.Block, n int, vec [][]byte) [][]byte {
+	if l.n == nil {
+		return vec
+	}
+	l.n.mu.Lock()
+	c := l.calls[stream]
+	wanted := c != nil && c.kind == callFetch && !c.over
+	if wanted {
+		// A block that is not the next one of this chunk is not let through; the
+		// call then ends short.
+		wanted = b.Stripe == c.chunk.Stripe && b.Chunk == c.chunk.Index && b.Index == c.next && b.Index < c.to
+		if wanted {
+			c.next++
+		}
+	}
+	l.n.mu.Unlock()
+	if !wanted {
+		return vec
+	}
+	body := c.sink.Buffer(b, n)
+	if len(body) != n {
+		return vec
+	}
+	l.filling, l.body = c, body
+	return append(vec, body)
+}
+
+// Block tells the sink that its memory is filled.
+func (l *nodeLink) Block(_ uint32, b wire.Block, _ int, err error) {
+	c, body := l.filling, l.body
+	l.filling, l.body = nil, nil
+	c.sink.Block(b, body, err)
+}

@@ -1,0 +1,172 @@
+// Package pool is the proxy's side of its nodes: it invokes them when they are
+// needed, keeps their links, carries requests to them and answers back, and
+// knows which instance of which node holds what and how much. What to do when
+// is decided by the lifecycle machine of each node; this package only carries
+// its orders out.
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/infinicache/infinicache/internal/lifecycle"
+	"github.com/infinicache/infinicache/internal/link"
+	"github.com/infinicache/infinicache/internal/platform"
+	"github.com/infinicache/infinicache/internal/wire"
+)
+
+// Config describes a pool.
+type Config struct {
+	// Driver runs the nodes' sessions.
+	Driver platform.Driver
+	// Nodes is how many places the pool has, 1 to 4,096.
+	Nodes int
+	// Epoch is the number of the proxy's reign, at least 1.
+	Epoch uint64
+	// Key is the pool's secret, at least 16 bytes; sessions' secrets are made
+	// from it.
+	Key []byte
+	// Address is where instances dial the proxy, host:port.
+	Address string
+	// Capacity is how many bytes of chunks, with what is kept beside them, an
+	// instance holds at most.
+	Capacity int64
+	// Linger is how long a node stays awake after its last request. Default
+	// 500 ms.
+	Linger time.Duration
+	// Lifecycle tunes the machines; zero fields take its defaults. FirstSession
+	// and Seed are set per node.
+	Lifecycle lifecycle.Config
+	// Quiet is how long a link may be silent while a request waits on it before
+	// the node is asked whether it is awake. Default 400 ms.
+	Quiet time.Duration
+	// Seed makes jitter repeatable; 0 is a seed like any other.
+	Seed uint64
+	// Link tunes the links to nodes.
+	Link link.Config
+	// Logger takes what the pool has to say; nil is silence.
+	Logger *slog.Logger
+	// OnLost is told that an instance's holdings are known gone. May be nil. It
+	// is called without locks and must not block.
+	OnLost func(node, instance uint32)
+}
+
+func (c *Config) check() error {
+	var errs []error
+	complain := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	complain(c.Driver != nil, "driver is missing")
+	complain(c.Nodes >= 1 && c.Nodes <= MaxNodes, "nodes is %d, allowed are 1 to %d", c.Nodes, MaxNodes)
+	complain(c.Epoch > 0, "epoch is 0, it starts at 1")
+	complain(len(c.Key) >= 16, "key has %d bytes, needs 16 at least", len(c.Key))
+	complain(c.Address != "", "address is missing")
+	complain(c.Capacity > 0, "capacity is %d bytes, must be positive", c.Capacity)
+	complain(c.Linger >= 0, "linger is %v, must not be negative", c.Linger)
+	return errors.Join(errs...)
+}
+
+// MaxNodes is the most nodes of one pool.
+const MaxNodes = 4096
+
+// Pool is all nodes of one proxy. New makes it, Run lets it work.
+type Pool struct {
+	cfg    Config
+	log    *slog.Logger
+	nodes  []*node
+	start  time.Time
+	ctx    context.Context // of Run; sessions and links live in it
+	cancel context.CancelCauseFunc
+
+	work      sync.WaitGroup // invocations and links
+	closing   chan struct{}
+	instances atomic.Uint32 // numbers given out
+	links     atomic.Uint64 // numbers given out
+	calls     atomic.Uint64 // numbers given out
+}
+
+// New makes a pool whose nodes all sleep. All complaints about cfg come at once.
+func New(cfg Config) (*Pool, error) {
+	if cfg.Linger == 0 {
+		cfg.Linger = 500 * time.Millisecond
+	}
+	if cfg.Quiet == 0 {
+		cfg.Quiet = 400 * time.Millisecond
+	}
+	if err := cfg.check(); err != nil {
+		return nil, fmt.Errorf("pool: %w", err)
+	}
+	p := &Pool{cfg: cfg, log: cfg.Logger, start: time.Now(), closing: make(chan struct{})}
+	if p.log == nil {
+		p.log = slog.New(slog.DiscardHandler)
+	}
+	p.ctx, p.cancel = context.WithCancelCause(context.Background())
+	for i := range cfg.Nodes {
+		n, err := newNode(p, uint32(i))
+		if err != nil {
+			return nil, fmt.Errorf("pool: %w", err)
+		}
+		p.nodes = append(p.nodes, n)
+	}
+	return p, nil
+}
+
+// Run looks after silent links until ctx ends; then it stops every node's
+// machine, closes the links, and returns when sessions and links are over.
+func (p *Pool) Run(ctx context.Context) error {
+	defer close(p.closing)
+	watch := time.NewTicker(p.cfg.Quiet / 2)
+	defer watch.Stop()
+	for {
+		select {
+		case <-watch.C:
+			for _, n := range p.nodes {
+				n.watch()
+			}
+		case <-ctx.Done():
+			for _, n := range p.nodes {
+				n.step(lifecycle.Event{Kind: lifecycle.OnStop})
+			}
+			p.cancel(wire.ErrClosed)
+			p.work.Wait()
+			return nil
+		}
+	}
+}
+
+// now is the machines' time.
+func (p *Pool) now() time.Duration { return time.Since(p.start) }
+
+// Nodes is how many places the pool has.
+func (p *Pool) Nodes() int { return len(p.nodes) }
+
+// Capacity is how many bytes one instance holds at most.
+func (p *Pool) Capacity() int64 { return p.cfg.Capacity }
+
+// Epoch is the number of this reign.
+func (p *Pool) Epoch() uint64 { return p.cfg.Epoch }
+
+// Serve runs the link of a node that dialled and was greeted, until it ends. It
+// owns nc.
+func (p *Pool) Serve(nc net.Conn) {
+	p.work.Add(1)
+	defer p.work.Done()
+	l := &nodeLink{
+		pool: p, number: p.links.Add(1),
+		conn: link.New(nc, p.cfg.Link), calls: map[uint32]*Call{},
+	}
+	err := l.conn.Run(p.ctx, l)
+	if l.n != nil {
+		l.n.unlink(l, err)
+		return
+	}
+	p.log.Debug("link ended before its hello", "remote", nc.RemoteAddr(), "err", err)
+}

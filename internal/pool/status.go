@@ -1,0 +1,68 @@
+package pool
+
+import (
+	"time"
+
+	"github.com/infinicache/infinicache/internal/lifecycle"
+)
+
+// Status describes a node at one instant.
+type Status struct {
+	Node      uint32        `json:"node"`
+	State     string        `json:"state"`              // phase of its lifecycle
+	Instance  string        `json:"instance,omitempty"` // that spoke last
+	Instances int           `json:"instances"`          // that may hold something
+	Capacity  int64         `json:"capacity"`           // bytes
+	Held      int64         `json:"held"`               // bytes, dead ones included
+	Dead      int64         `json:"dead"`               // bytes nobody needs that are not yet let go
+	Reserved  int64         `json:"reserved"`           // bytes promised
+	Memory    int64         `json:"memory"`             // most bytes ever used, as the platform says
+	Sessions  uint64        `json:"sessions"`
+	Cold      uint64        `json:"cold"` // sessions that began with a fresh instance
+	Billed    time.Duration `json:"billed"`
+	InFlight  int           `json:"inFlight"` // requests sent and not yet answered
+	Queued    int           `json:"queued"`   // requests that wait for the node
+}
+
+// Status describes every node, in order.
+func (p *Pool) Status() []Status {
+	all := make([]Status, len(p.nodes))
+	for i, n := range p.nodes {
+		all[i] = n.status()
+	}
+	return all
+}
+
+func (n *node) status() Status {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s := Status{
+		Node: n.id, State: n.machine.Phase().String(), Instances: len(n.instances),
+		Capacity: n.pool.cfg.Capacity, Reserved: n.reserved, Queued: len(n.queued),
+		Sessions: n.meter.invocations, Cold: n.meter.cold, Billed: n.meter.billed, Memory: n.meter.memory,
+		Dead: n.freeing,
+	}
+	if i := n.current; i != nil {
+		s.Instance, s.Capacity, s.Held = i.id.String(), i.capacity, i.held
+		for _, d := range i.dead {
+			s.Dead += d.cost
+		}
+	}
+	if n.link != nil {
+		s.InFlight = len(n.link.calls)
+	}
+	return s
+}
+
+// Awake is how many nodes are in session now.
+func (p *Pool) Awake() int {
+	count := 0
+	for _, n := range p.nodes {
+		n.mu.Lock()
+		if n.machine.Phase() == lifecycle.Awake {
+			count++
+		}
+		n.mu.Unlock()
+	}
+	return count
+}

@@ -1,0 +1,200 @@
+package proxy
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/infinicache/infinicache/internal/pool"
+	"github.com/infinicache/infinicache/internal/wire"
+)
+
+// metrics counts what happens. All counters rise only.
+type metrics struct {
+	hits, hitBytes atomic.Uint64
+	puts, putBytes atomic.Uint64
+	misses         [wire.Causes]atomic.Uint64
+	evicted        atomic.Uint64
+	evictedBytes   atomic.Uint64
+	objectsLost    atomic.Uint64
+	instancesLost  atomic.Uint64
+	chunksFailed   atomic.Uint64 // reads of a chunk that did not succeed
+	chunksRefused  atomic.Uint64 // chunks that a node did not keep
+	chunksRepaired atomic.Uint64
+	repairsFailed  atomic.Uint64
+	stragglers     atomic.Uint64 // chunks that were too late for their stripe
+	refused        atomic.Uint64 // connections refused or broken off
+}
+
+func newMetrics() *metrics { return &metrics{} }
+
+func (m *metrics) hit(bytes int64) {
+	m.hits.Add(1)
+	m.hitBytes.Add(uint64(bytes))
+}
+
+func (m *metrics) stored(bytes int64) {
+	m.puts.Add(1)
+	m.putBytes.Add(uint64(bytes))
+}
+
+func (m *metrics) miss(cause wire.Cause) { m.misses[cause].Add(1) }
+
+func (m *metrics) chunkFailed(err error) {
+	if code := wire.CodeOf(err); code != wire.CodeCanceled && code != wire.CodeClosed {
+		m.chunksFailed.Add(1)
+	}
+}
+
+// Status describes the proxy at one instant. Bytes and seconds throughout.
+type Status struct {
+	Objects        int               `json:"objects"`
+	ObjectBytes    int64             `json:"objectBytes"`
+	Staged         int               `json:"staged"` // versions being written
+	Pinned         int               `json:"pinned"` // readers
+	MaxObject      int64             `json:"maxObject"`
+	Hits           uint64            `json:"hits"`
+	HitBytes       uint64            `json:"hitBytes"`
+	Puts           uint64            `json:"puts"`
+	PutBytes       uint64            `json:"putBytes"`
+	Misses         map[string]uint64 `json:"misses"` // by cause
+	Unexplained    uint64            `json:"unexplained"`
+	Evicted        uint64            `json:"evicted"`
+	EvictedBytes   uint64            `json:"evictedBytes"`
+	ObjectsLost    uint64            `json:"objectsLost"`
+	InstancesLost  uint64            `json:"instancesLost"`
+	ChunksFailed   uint64            `json:"chunksFailed"`
+	ChunksRefused  uint64            `json:"chunksRefused"`
+	ChunksRepaired uint64            `json:"chunksRepaired"`
+	RepairsFailed  uint64            `json:"repairsFailed"`
+	RepairsWaiting int               `json:"repairsWaiting"`
+	Stragglers     uint64            `json:"stragglers"`
+	Refused        uint64            `json:"refused"`
+	Clients        int               `json:"clients"`
+	Sessions       uint64            `json:"sessions"`
+	BilledSeconds  float64           `json:"billedSeconds"`
+	Nodes          []pool.Status     `json:"nodes"`
+}
+
+// Status describes the proxy and its nodes.
+func (p *Proxy) Status() Status {
+	m, cat := p.metrics, p.catalog.Stats()
+	p.clients.mu.Lock()
+	clients := len(p.clients.open)
+	p.clients.mu.Unlock()
+	s := Status{
+		Objects: cat.Objects, ObjectBytes: cat.Bytes, Staged: cat.Staged, Pinned: cat.Pins,
+		MaxObject: p.MaxObject(),
+		Hits:      m.hits.Load(), HitBytes: m.hitBytes.Load(),
+		Puts: m.puts.Load(), PutBytes: m.putBytes.Load(),
+		Misses:      map[string]uint64{},
+		Unexplained: m.misses[wire.CauseUnexplained].Load(),
+		Evicted:     m.evicted.Load(), EvictedBytes: m.evictedBytes.Load(),
+		ObjectsLost: m.objectsLost.Load(), InstancesLost: m.instancesLost.Load(),
+		ChunksFailed: m.chunksFailed.Load(), ChunksRefused: m.chunksRefused.Load(),
+		ChunksRepaired: m.chunksRepaired.Load(), RepairsFailed: m.repairsFailed.Load(),
+		RepairsWaiting: p.repairs.waiting(), Stragglers: m.stragglers.Load(),
+		Refused: m.refused.Load(), Clients: clients,
+		Nodes: p.pool.Status(),
+	}
+	for c := range wire.Cause(wire.Causes) {
+		s.Misses[c.String()] = m.misses[c].Load()
+	}
+	var billed time.Duration
+	for _, n := range s.Nodes {
+		s.Sessions += n.Sessions
+		billed += n.Billed
+	}
+	s.BilledSeconds = billed.Seconds()
+	return s
+}
+
+// collector shows a proxy's Status as Prometheus metrics.
+type collector struct{ p *Proxy }
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("infinicache_"+name, help, labels, nil)
+}
+
+var (
+	descMisses = desc("misses_total", "Reads that found nothing, by cause.", "cause")
+	descNodes  = desc("nodes", "Nodes by state.", "state")
+	counters   = []struct {
+		d *prometheus.Desc
+		v func(*Status) float64
+	}{
+		{desc("hits_total", "Reads that were served."), func(s *Status) float64 { return float64(s.Hits) }},
+		{desc("hit_bytes_total", "Bytes of objects served."), func(s *Status) float64 { return float64(s.HitBytes) }},
+		{desc("puts_total", "Versions stored."), func(s *Status) float64 { return float64(s.Puts) }},
+		{desc("put_bytes_total", "Bytes of objects stored."), func(s *Status) float64 { return float64(s.PutBytes) }},
+		{desc("evicted_total", "Objects evicted."), func(s *Status) float64 { return float64(s.Evicted) }},
+		{desc("evicted_bytes_total", "Bytes of objects evicted."), func(s *Status) float64 { return float64(s.EvictedBytes) }},
+		{desc("objects_lost_total", "Objects beyond repair."), func(s *Status) float64 { return float64(s.ObjectsLost) }},
+		{desc("instances_lost_total", "Instances whose holdings are known gone."), func(s *Status) float64 { return float64(s.InstancesLost) }},
+		{desc("chunks_failed_total", "Reads of a chunk that did not succeed."), func(s *Status) float64 { return float64(s.ChunksFailed) }},
+		{desc("chunks_refused_total", "Chunks that a node did not keep."), func(s *Status) float64 { return float64(s.ChunksRefused) }},
+		{desc("chunks_repaired_total", "Chunks put back."), func(s *Status) float64 { return float64(s.ChunksRepaired) }},
+		{desc("repairs_failed_total", "Repairs of an object that did not succeed."), func(s *Status) float64 { return float64(s.RepairsFailed) }},
+		{desc("stragglers_total", "Chunks that were too late for their stripe."), func(s *Status) float64 { return float64(s.Stragglers) }},
+		{desc("connections_refused_total", "Connections refused or broken off."), func(s *Status) float64 { return float64(s.Refused) }},
+		{desc("sessions_total", "Sessions of nodes."), func(s *Status) float64 { return float64(s.Sessions) }},
+		{desc("billed_seconds_total", "Billed time of sessions that are over."), func(s *Status) float64 { return s.BilledSeconds }},
+	}
+	gauges = []struct {
+		d *prometheus.Desc
+		v func(*Status) float64
+	}{
+		{desc("objects", "Objects in the catalog."), func(s *Status) float64 { return float64(s.Objects) }},
+		{desc("object_bytes", "Bytes of objects in the catalog."), func(s *Status) float64 { return float64(s.ObjectBytes) }},
+		{desc("clients", "Links of clients."), func(s *Status) float64 { return float64(s.Clients) }},
+		{desc("repairs_waiting", "Objects that wait for repair."), func(s *Status) float64 { return float64(s.RepairsWaiting) }},
+		{desc("held_bytes", "Bytes held by nodes, dead ones included."), func(s *Status) float64 {
+			var sum int64
+			for _, n := range s.Nodes {
+				sum += n.Held
+			}
+			return float64(sum)
+		}},
+		{desc("capacity_bytes", "Bytes that the nodes can hold."), func(s *Status) float64 {
+			var sum int64
+			for _, n := range s.Nodes {
+				sum += n.Capacity
+			}
+			return float64(sum)
+		}},
+	}
+)
+
+// Describe implements prometheus.Collector.
+func (collector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- descMisses
+	ch <- descNodes
+	for _, c := range counters {
+		ch <- c.d
+	}
+	for _, g := range gauges {
+		ch <- g.d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c collector) Collect(ch chan<- prometheus.Metric) {
+	s := c.p.Status()
+	for cause, n := range s.Misses {
+		ch <- prometheus.MustNewConstMetric(descMisses, prometheus.CounterValue, float64(n), cause)
+	}
+	states := map[string]int{}
+	for _, n := range s.Nodes {
+		states[n.State]++
+	}
+	for state, n := range states {
+		ch <- prometheus.MustNewConstMetric(descNodes, prometheus.GaugeValue, float64(n), state)
+	}
+	for _, m := range counters {
+		ch <- prometheus.MustNewConstMetric(m.d, prometheus.CounterValue, m.v(&s))
+	}
+	for _, m := range gauges {
+		ch <- prometheus.MustNewConstMetric(m.d, prometheus.GaugeValue, m.v(&s))
+	}
+}

@@ -1,0 +1,263 @@
+// Package proxy owns a pool of nodes and the catalog of what they hold. It
+// serves client libraries over the chunk door and, inside the process, front
+// doors; it places chunks, counts what nodes confirm, makes versions visible,
+// evicts, repairs, and explains every miss.
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/infinicache/infinicache/internal/catalog"
+	"github.com/infinicache/infinicache/internal/erasure"
+	"github.com/infinicache/infinicache/internal/link"
+	"github.com/infinicache/infinicache/internal/object"
+	"github.com/infinicache/infinicache/internal/placement"
+	"github.com/infinicache/infinicache/internal/pool"
+	"github.com/infinicache/infinicache/internal/stripe"
+	"github.com/infinicache/infinicache/internal/wire"
+)
+
+// Config describes a proxy.
+type Config struct {
+	// Pool describes the nodes. Its OnLost is the proxy's own.
+	Pool pool.Config
+	// Shape is d+p of every object; zero means by size and pool.
+	Shape object.Shape
+	// RelayBudget bounds the bytes of blocks on their way through the proxy
+	// between clients and nodes. Default 64 MiB.
+	RelayBudget int64
+	// StripeBudget bounds the bytes of stripes that front doors and repair hold.
+	// Default 64 MiB.
+	StripeBudget int64
+	// MaxClients bounds the links of clients. Default 4,096.
+	MaxClients int
+	// Client tunes the links of clients.
+	Client link.Config
+	// Grace is how long a shutdown waits for requests under way. Default 5 s.
+	Grace time.Duration
+	// Seed makes placement repeatable; 0 is a seed like any other.
+	Seed uint64
+	// Registerer takes the metrics; nil keeps them private.
+	Registerer prometheus.Registerer
+	// Logger takes what the proxy has to say; nil is silence.
+	Logger *slog.Logger
+}
+
+// Proxy is one proxy with its pool. New makes it, Run lets it work.
+type Proxy struct {
+	cfg     Config
+	log     *slog.Logger
+	pool    *pool.Pool
+	catalog *catalog.Catalog
+	codes   erasure.Codes
+	buffers *stripe.Buffers
+	tail    *stripe.Tail
+	relay   *budget
+	blocks  sync.Pool // of *relayBlock
+	metrics *metrics
+	repairs *repairs
+
+	rngMu sync.Mutex
+	rng   *rand.Rand
+
+	room sync.Mutex // one placement at a time makes room
+
+	ctx     context.Context // of everything that outlives a call
+	cancel  context.CancelCauseFunc
+	work    sync.WaitGroup
+	clients clients
+}
+
+// New makes a proxy. All complaints about cfg come at once.
+func New(cfg Config) (*Proxy, error) {
+	setDefault(&cfg.RelayBudget, 64<<20)
+	setDefault(&cfg.StripeBudget, 64<<20)
+	setDefault(&cfg.MaxClients, 4096)
+	setDefault(&cfg.Grace, 5*time.Second)
+	p := &Proxy{
+		cfg: cfg, log: cfg.Logger,
+		buffers: stripe.NewBuffers(cfg.StripeBudget),
+		tail:    stripe.NewTail(),
+		relay:   newBudget(cfg.RelayBudget),
+		metrics: newMetrics(),
+		rng:     rand.New(rand.NewPCG(cfg.Seed, 0x1f1)),
+	}
+	if p.log == nil {
+		p.log = slog.New(slog.DiscardHandler)
+	}
+	p.ctx, p.cancel = context.WithCancelCause(context.Background())
+	p.blocks.New = func() any { return &relayBlock{proxy: p, mem: make([]byte, wire.BlockSize)} }
+	p.repairs = newRepairs(p)
+	var errs []error
+	if cfg.RelayBudget < 4*wire.PutWindow {
+		errs = append(errs, fmt.Errorf("relay budget is %d bytes, needs %d at least", cfg.RelayBudget, 4*wire.PutWindow))
+	}
+	if cfg.Shape != (object.Shape{}) {
+		if err := placement.CheckShape(cfg.Shape); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	var err error
+	if p.catalog, err = catalog.New(catalog.Config{Epoch: cfg.Pool.Epoch, OnFree: p.free}); err != nil {
+		errs = append(errs, err)
+	}
+	cfg.Pool.OnLost = p.lost
+	if p.pool, err = pool.New(cfg.Pool); err != nil {
+		errs = append(errs, err)
+	}
+	if cfg.Registerer != nil {
+		if err := cfg.Registerer.Register(collector{p}); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("proxy: %w", err)
+	}
+	return p, nil
+}
+
+func setDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// Run works until ctx ends. Then it stops in this order: clients' new requests
+// are refused and those under way get the grace to end; clients' links close;
+// repair stops; nodes' links close and their sessions are awaited.
+func (p *Proxy) Run(ctx context.Context) error {
+	nodes, stopNodes := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopNodes()
+	poolEnded := make(chan error, 1)
+	go func() { poolEnded <- p.pool.Run(nodes) }()
+	p.work.Go(p.expire)
+	p.work.Go(p.repairs.run)
+
+	<-ctx.Done()
+	p.clients.drain(p.cfg.Grace)
+	p.cancel(wire.ErrClosed)
+	p.work.Wait()
+	stopNodes()
+	return <-poolEnded
+}
+
+// ServeLinks accepts links of clients and nodes, told apart by their preface,
+// until the listener is closed or ctx ends, when it closes it. The links live
+// on; Run ends them.
+func (p *Proxy) ServeLinks(ctx context.Context, l net.Listener, roles ...wire.Role) error {
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
+	for {
+		nc, err := l.Accept()
+		if err != nil {
+			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return nil
+			}
+			p.log.Warn("accept failed", "err", err)
+			select {
+			case <-time.After(acceptPause):
+				continue
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		p.work.Go(func() { p.greet(nc, roles) })
+	}
+}
+
+const (
+	// acceptPause is how long a listener rests when the system is out of
+	// descriptors or the like.
+	acceptPause = 100 * time.Millisecond
+	// greetPatience is how long a new connection may take for its preface.
+	greetPatience = 5 * time.Second
+)
+
+// greet finds out who dialled and serves the link.
+func (p *Proxy) greet(nc net.Conn, roles []wire.Role) {
+	stop := context.AfterFunc(p.ctx, func() { nc.SetDeadline(time.Unix(1, 0)) })
+	role, err := link.Greet(nc, greetPatience)
+	stop()
+	if err == nil && !allowed(role, roles) {
+		err = wire.Errorf(wire.CodeRequest, "role %d is not served at this address", role)
+	}
+	if err != nil {
+		p.log.Info("connection refused", "remote", nc.RemoteAddr(), "err", err)
+		p.metrics.refused.Add(1)
+		nc.Close()
+		return
+	}
+	if role == wire.RoleNode {
+		p.pool.Serve(nc)
+		return
+	}
+	p.serveClient(nc)
+}
+
+func allowed(role wire.Role, roles []wire.Role) bool {
+	for _, r := range roles {
+		if r == role {
+			return true
+		}
+	}
+	return len(roles) == 0
+}
+
+// lost hears of an instance whose holdings are known gone.
+func (p *Proxy) lost(node, instance uint32) {
+	p.metrics.instancesLost.Add(1)
+	p.work.Go(func() {
+		p.catalog.LoseInstance(instance, func(d catalog.Damage) {
+			if d.Fatal() {
+				p.lose(d.Record.Key, d.Record.Version, wire.CauseLost)
+			}
+		})
+	})
+}
+
+// lose makes a version that cannot be read any more a miss.
+func (p *Proxy) lose(key string, version uint64, cause wire.Cause) {
+	if p.catalog.Lose(key, version, cause) {
+		p.metrics.objectsLost.Add(1)
+		p.log.Info("object lost", "key", hashed(key), "cause", cause)
+	}
+}
+
+// free passes on to the pool that nobody needs a version's chunks any more.
+func (p *Proxy) free(f catalog.Freed) {
+	record := len(f.Record.Append(nil))
+	for _, c := range f.Chunks {
+		chunk := wire.Chunk{Version: f.Record.Version, Stripe: c.Stripe, Index: c.Chunk}
+		p.pool.Free(c.Place, chunk, pool.Cost(int(c.Size), record))
+	}
+}
+
+// expire takes expired objects out, so that they make room without being read.
+func (p *Proxy) expire() {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case now := <-tick.C:
+			for p.catalog.ExpireDue(now, 256) == 256 && p.ctx.Err() == nil {
+			}
+		case <-p.ctx.Done():
+			return
+		}
+	}
+}
+
+// hashed names a key in logs without telling it.
+func hashed(key string) slog.Value {
+	return slog.StringValue(fmt.Sprintf("%016x", placement.Hash(key)))
+}

@@ -1,0 +1,233 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/infinicache/infinicache/internal/catalog"
+	"github.com/infinicache/infinicache/internal/erasure"
+	"github.com/infinicache/infinicache/internal/placement"
+	"github.com/infinicache/infinicache/internal/pool"
+	"github.com/infinicache/infinicache/internal/stripe"
+	"github.com/infinicache/infinicache/internal/wire"
+)
+
+const (
+	// maxRepairs bounds the objects that wait for repair. One more is not
+	// repaired until it is read again.
+	maxRepairs = 4096
+	// repairBudget bounds the repair of one stripe.
+	repairBudget = 30 * time.Second
+)
+
+// repairs puts back chunks that were found missing, one object at a time, behind
+// the readers' backs. The reader that reconstructs does not do it itself: a
+// client's bytes are not trusted with another's object, and a range read has not
+// got the whole chunk.
+type repairs struct {
+	p    *Proxy
+	wake chan struct{} // capacity 1: there is work
+
+	mu    sync.Mutex
+	asked map[repair]struct{}
+	queue []repair
+}
+
+type repair struct {
+	key     string
+	version uint64
+}
+
+func newRepairs(p *Proxy) *repairs {
+	return &repairs{p: p, wake: make(chan struct{}, 1), asked: map[repair]struct{}{}}
+}
+
+// ask wants a version to be repaired. It does not block.
+func (r *repairs) ask(key string, version uint64) {
+	job := repair{key, version}
+	r.mu.Lock()
+	_, already := r.asked[job]
+	if !already && len(r.queue) < maxRepairs {
+		r.asked[job] = struct{}{}
+		r.queue = append(r.queue, job)
+	}
+	r.mu.Unlock()
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// waiting is how many objects wait.
+func (r *repairs) waiting() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.asked)
+}
+
+// run repairs until the proxy ends.
+func (r *repairs) run() {
+	for {
+		r.mu.Lock()
+		var job repair
+		some := len(r.queue) > 0
+		if some {
+			job, r.queue = r.queue[0], r.queue[1:]
+		}
+		r.mu.Unlock()
+		if !some {
+			select {
+			case <-r.wake:
+				continue
+			case <-r.p.ctx.Done():
+				return
+			}
+		}
+		if err := r.p.repair(job); err != nil && r.p.ctx.Err() == nil {
+			r.p.metrics.repairsFailed.Add(1)
+			r.p.log.Info("repair failed", "key", hashed(job.key), "err", err)
+		}
+		r.mu.Lock()
+		delete(r.asked, job)
+		r.mu.Unlock()
+	}
+}
+
+// repair puts back the missing chunks of one version.
+func (p *Proxy) repair(job repair) error {
+	pin := p.catalog.PinVersion(job.key, job.version)
+	if pin == nil {
+		return nil // replaced or gone meanwhile
+	}
+	defer pin.Release()
+	rec := pin.Record()
+	cut := placement.Stripes{Size: rec.Size, Stripe: rec.Stripe}
+	engine := p.readerFor(pin)
+	for i := range cut.Count() {
+		if err := p.repairStripe(pin, rec, engine, cut, i); err != nil {
+			if errors.Is(err, wire.ErrLost) && p.beyondRepair(pin) {
+				p.lose(job.key, job.version, wire.CauseLost)
+			}
+			return fmt.Errorf("stripe %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// missing lists the chunks of a stripe that are known gone. An unheard one may
+// come back and is not among them.
+func (p *Proxy) missing(l erasure.Layout, places []catalog.Place) (gone []int) {
+	for i, at := range places {
+		if l.Len(i) > 0 && p.pool.State(at) == pool.Lost {
+			gone = append(gone, i)
+		}
+	}
+	return gone
+}
+
+// beyondRepair tells whether a stripe has more than p chunks that are known gone.
+func (p *Proxy) beyondRepair(pin *catalog.Pin) bool {
+	rec := pin.Record()
+	cut := placement.Stripes{Size: rec.Size, Stripe: rec.Stripe}
+	var row [wire.MaxChunks]catalog.Place
+	for i := range cut.Count() {
+		l := erasure.NewLayout(cut.Len(i), int(rec.Data), int(rec.Parity))
+		if len(p.missing(l, pin.Places(uint32(i), row[:0]))) > int(rec.Parity) {
+			return true
+		}
+	}
+	return false
+}
+
+// repairStripe reads a stripe as a door would, codes what is missing anew, and
+// stores it on nodes that hold no other chunk of the stripe.
+func (p *Proxy) repairStripe(pin *catalog.Pin, rec wire.Record, engine *stripe.Reader, cut placement.Stripes, i int) error {
+	l := erasure.NewLayout(cut.Len(i), int(rec.Data), int(rec.Parity))
+	places := pin.Places(uint32(i), nil)
+	gone := p.missing(l, places)
+	if len(gone) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(p.ctx, repairBudget)
+	defer cancel()
+	body := make([]byte, l.Length())
+	if _, err := engine.ReadInto(ctx, body, cut.Offset(i)); err != nil {
+		return err
+	}
+	chunks := l.Split(body)
+	for len(chunks) < l.Chunks() {
+		chunks = append(chunks, make([]byte, l.ChunkSize()))
+	}
+	code, err := p.codes.Get(l.Data(), l.Parity())
+	if err != nil {
+		return err
+	}
+	if err := code.Encode(chunks[:l.Data()], chunks[l.Data():]); err != nil {
+		return err
+	}
+	members := make([]uint32, len(places))
+	for k, at := range places {
+		members[k] = at.Node
+	}
+	record := rec.Append(nil)
+	for _, g := range gone {
+		at, err := p.restore(ctx, rec.Version, uint32(i), uint16(g), chunks[g], record, members)
+		if err != nil {
+			return fmt.Errorf("chunk %d: %w", g, err)
+		}
+		if !pin.SetPlace(uint32(i), g, places[g], at) {
+			p.freeChunk(at, rec.Version, uint32(i), uint16(g), len(chunks[g]), len(record))
+			return nil
+		}
+		members[g] = at.Node
+		p.metrics.chunksRepaired.Add(1)
+	}
+	return nil
+}
+
+// restore stores one chunk on a node outside members, or on the very node that
+// lost it if there is no other.
+func (p *Proxy) restore(ctx context.Context, version uint64, number uint32, index uint16, body, record []byte, members []uint32) (catalog.Place, error) {
+	cost := pool.Cost(len(body), len(record))
+	nodes, err := p.tryPlace(1, cost, members)
+	if errors.Is(err, placement.ErrTooFewNodes) {
+		nodes = []uint32{members[index]}
+		if !p.reserve(nodes, cost) {
+			return catalog.Place{}, err
+		}
+	} else if err != nil {
+		return catalog.Place{}, err
+	}
+	type answer struct {
+		at  catalog.Place
+		err error
+	}
+	got := make(chan answer, 1)
+	chunk := wire.Chunk{Version: version, Stripe: number, Index: index}
+	call := p.pool.Store(nodes[0], chunk, uint32(len(body)), record, func(at catalog.Place, err error) {
+		got <- answer{at, err}
+	})
+	for at, k := 0, uint32(0); at < len(body); k++ {
+		part := body[at:min(at+wire.BlockSize, len(body))]
+		sum := wire.Checksum(version, number, index, k, part)
+		call.Block(wire.Block{Stripe: number, Chunk: index, Index: k, Sum: sum}, part, kept{})
+		at += len(part)
+	}
+	select {
+	case a := <-got:
+		return a.at, a.err
+	case <-ctx.Done():
+		call.Cancel()
+		a := <-got
+		return a.at, a.err
+	}
+}
+
+// kept is the Releaser of memory that the garbage collector looks after.
+type kept struct{}
+
+// Release implements link.Releaser.
+func (kept) Release() {}

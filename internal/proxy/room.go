@@ -1,0 +1,123 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/infinicache/infinicache/internal/catalog"
+	"github.com/infinicache/infinicache/internal/placement"
+	"github.com/infinicache/infinicache/internal/wire"
+)
+
+// tryPlace reserves cost bytes on each of n distinct nodes outside avoid, if
+// they have room now.
+func (p *Proxy) tryPlace(n int, cost int64, avoid []uint32) ([]uint32, error) {
+	for {
+		candidates := p.pool.Candidates()
+		p.rngMu.Lock()
+		nodes, err := placement.Choose(p.rng, n, cost, candidates, avoid...)
+		p.rngMu.Unlock()
+		if err != nil {
+			return nil, err
+		}
+		if p.reserve(nodes, cost) {
+			return nodes, nil
+		}
+	}
+}
+
+// reserve reserves on all of nodes or on none.
+func (p *Proxy) reserve(nodes []uint32, cost int64) bool {
+	for i, n := range nodes {
+		if !p.pool.Reserve(n, cost) {
+			for _, done := range nodes[:i] {
+				p.pool.Unreserve(done, cost)
+			}
+			return false
+		}
+	}
+	return true
+}
+
+// place is tryPlace that makes room by eviction if it must. Its error matches
+// wire.ErrFull if nothing more can be evicted.
+func (p *Proxy) place(ctx context.Context, n int, cost int64, avoid []uint32) ([]uint32, error) {
+	nodes, err := p.tryPlace(n, cost, avoid)
+	if err == nil || !errors.Is(err, placement.ErrTooFewNodes) {
+		return nodes, err
+	}
+	p.room.Lock()
+	defer p.room.Unlock()
+	avoid = append([]uint32(nil), avoid...)
+	for {
+		if nodes, err = p.tryPlace(n, cost, avoid); err == nil || !errors.Is(err, placement.ErrTooFewNodes) {
+			return nodes, err
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, context.Cause(ctx)
+		}
+		dirty, err := p.makeRoom(n, cost, avoid)
+		if err != nil {
+			return nil, err
+		}
+		for _, node := range dirty {
+			if err := p.pool.Flush(ctx, node); err != nil {
+				// This node cannot be made to let go now; another must.
+				avoid = append(avoid, node)
+			}
+		}
+	}
+}
+
+// makeRoom evicts until n nodes outside avoid have cost bytes that are free or
+// dead, and names those of them that must let dead bytes go first.
+func (p *Proxy) makeRoom(n int, cost int64, avoid []uint32) (dirty []uint32, err error) {
+	skip := make(map[uint32]bool, len(avoid))
+	for _, a := range avoid {
+		skip[a] = true
+	}
+	for {
+		ready := 0
+		dirty = dirty[:0]
+		short := map[uint32]bool{}
+		for _, c := range p.pool.Candidates() {
+			switch {
+			case skip[c.Node] || c.Barred:
+			case c.Free >= cost:
+				ready++
+			case c.Free+p.pool.Dead(c.Node) >= cost:
+				dirty = append(dirty, c.Node)
+			default:
+				short[c.Node] = true
+			}
+		}
+		if ready+len(dirty) >= n {
+			return dirty[:min(len(dirty), n)], nil
+		}
+		if len(short) == 0 {
+			return nil, wire.Errorf(wire.CodeFull, "%d nodes can take chunks, the shape needs %d", ready+len(dirty), n)
+		}
+		info, ok := p.catalog.Evict(func(at catalog.Place) bool { return short[at.Node] })
+		if !ok {
+			return nil, wire.Errorf(wire.CodeFull, "no room for %d chunks of %d bytes, and nothing left to evict", n, cost)
+		}
+		p.metrics.evicted.Add(1)
+		p.metrics.evictedBytes.Add(uint64(info.Size))
+	}
+}
+
+// MaxObject is the largest object in bytes that the pool can hold at all.
+func (p *Proxy) MaxObject() int64 {
+	shape := placement.ShapeFor(wire.MaxObject, p.pool.Nodes(), p.cfg.Shape)
+	total := p.pool.Capacity() / 100 * 97 * int64(p.pool.Nodes())
+	return total / int64(shape.Data+shape.Parity) * int64(shape.Data)
+}
+
+// checkSize refuses what the pool cannot hold.
+func (p *Proxy) checkSize(size int64) error {
+	if limit := p.MaxObject(); size > limit {
+		return fmt.Errorf("object of %d bytes, the pool holds %d at most: %w", size, limit, wire.ErrTooLarge)
+	}
+	return nil
+}

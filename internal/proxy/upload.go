@@ -1,0 +1,531 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/infinicache/infinicache/internal/catalog"
+	"github.com/infinicache/infinicache/internal/erasure"
+	"github.com/infinicache/infinicache/internal/link"
+	"github.com/infinicache/infinicache/internal/object"
+	"github.com/infinicache/infinicache/internal/placement"
+	"github.com/infinicache/infinicache/internal/pool"
+	"github.com/infinicache/infinicache/internal/stripe"
+	"github.com/infinicache/infinicache/internal/wire"
+)
+
+const (
+	// placeTries is how many nodes a chunk is offered before it is given up.
+	placeTries = 3
+	// stragglerGrace is the least time that a chunk may be later than the quorum
+	// of its stripe before the stripe is settled without it.
+	stragglerGrace = 50 * time.Millisecond
+)
+
+// upload is a new version under way: staged in the catalog, its chunks on their
+// way to nodes. The chunk door and the front doors both write through it.
+type upload struct {
+	p      *Proxy
+	staged *catalog.Staged
+	plan   stripe.Plan
+	size   int64 // declared; -1 unknown
+	record []byte
+	tell   uploadListener
+
+	mu       sync.Mutex
+	stripes  []*uploadStripe
+	sent     int64 // bytes of object in the stripes begun
+	group    []uint32
+	groupOf  int // number of the group
+	settled  int // stripes
+	err      error
+	over     bool
+	waiters  []chan struct{} // closed when something settles or fails
+	deferred int             // goroutines placing
+}
+
+// uploadListener hears what becomes of stripes. It is called without locks, from
+// any goroutine, and does not block.
+type uploadListener interface {
+	stored(stripe uint32)
+	resend(stripe uint32, chunk uint16)
+	failed(err error)
+}
+
+type uploadStripe struct {
+	number  uint32
+	layout  erasure.Layout
+	chunks  []uploadChunk
+	placed  bool
+	acked   int
+	open    int // chunks that are neither acknowledged nor given up
+	want    int // blocks that have not come yet
+	settled bool
+	began   time.Time
+	grace   *time.Timer
+}
+
+type uploadChunk struct {
+	call  *pool.Call
+	node  uint32
+	tries int
+	have  uint64 // blocks that came, one bit each
+	acked bool
+	over  bool
+	wait  []heldBlock // before a node is chosen
+}
+
+type heldBlock struct {
+	b     wire.Block
+	body  []byte
+	owner link.Releaser
+}
+
+// beginUpload starts a new version of a key. size is -1 if it is not known. If
+// the condition does not hold the error is a *catalog.ConditionError.
+func (p *Proxy) beginUpload(key string, size int64, o object.PutOptions, tell uploadListener) (*upload, error) {
+	if err := p.checkSize(size); err != nil {
+		return nil, err
+	}
+	if o.Shape == (object.Shape{}) {
+		o.Shape = p.cfg.Shape
+	} else if err := placement.CheckShape(o.Shape); err != nil {
+		return nil, wire.Errorf(wire.CodeRequest, "%v", err)
+	}
+	staged, err := p.catalog.Begin(key, o)
+	if err != nil {
+		return nil, err
+	}
+	guess := size
+	if guess < 0 {
+		guess = wire.MaxObject
+	}
+	u := &upload{
+		p: p, staged: staged, size: size, tell: tell, groupOf: -1,
+		plan: stripe.Plan{
+			Version: staged.Version(),
+			Shape:   placement.ShapeFor(guess, p.pool.Nodes(), o.Shape),
+			Stripe:  placement.StripeLen(size),
+		},
+	}
+	if err := staged.SetPlan(u.plan.Shape, u.plan.Stripe); err != nil {
+		staged.Abort()
+		return nil, err
+	}
+	if size >= 0 {
+		staged.SetSize(size)
+	}
+	record := staged.Record()
+	u.record = record.Append(nil)
+	return u, nil
+}
+
+// begin opens a stripe and finds its nodes, in the background if that takes
+// making room.
+func (u *upload) begin(number uint32, length int64) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	switch {
+	case u.over:
+		return u.ended()
+	case int(number) != len(u.stripes):
+		return wire.Errorf(wire.CodeProtocol, "stripe %d begins, expected is %d", number, len(u.stripes))
+	case u.sent != int64(number)*u.plan.Stripe:
+		return wire.Errorf(wire.CodeProtocol, "stripe %d begins after a short one", number)
+	case length < 1 || length > u.plan.Stripe:
+		return wire.Errorf(wire.CodeProtocol, "stripe of %d bytes, allowed are 1 to %d", length, u.plan.Stripe)
+	case u.size >= 0 && length != (placement.Stripes{Size: u.size, Stripe: u.plan.Stripe}).Len(int(number)):
+		return wire.Errorf(wire.CodeShort, "stripe %d of %d bytes does not fit an object of %d", number, length, u.size)
+	}
+	if u.size < 0 {
+		if err := u.p.checkSize(u.sent + length); err != nil {
+			return err
+		}
+	}
+	shape := u.plan.Shape
+	s := &uploadStripe{
+		number: number, began: time.Now(),
+		layout: erasure.NewLayout(length, shape.Data, shape.Parity),
+		chunks: make([]uploadChunk, shape.Data+shape.Parity),
+	}
+	for i := range s.chunks {
+		if n := s.layout.Blocks(i, wire.BlockSize); n > 0 {
+			s.open++
+			s.want += n
+		} else {
+			s.chunks[i].over = true // nothing to keep
+		}
+	}
+	u.stripes = append(u.stripes, s)
+	u.sent += length
+
+	cost := u.cost(s)
+	group := int(number) / placement.StripesPerGroup(shape, u.plan.Stripe)
+	if group == u.groupOf && u.p.reserve(u.group, cost) {
+		u.start(s, u.group)
+		return nil
+	}
+	if nodes, err := u.p.tryPlace(len(s.chunks), cost, nil); err == nil {
+		u.group, u.groupOf = nodes, group
+		u.start(s, nodes)
+		return nil
+	}
+	// Making room takes time; blocks that come meanwhile wait, within the window.
+	u.p.work.Go(func() {
+		nodes, err := u.p.place(u.p.ctx, len(s.chunks), cost, nil)
+		if err != nil {
+			u.fail(err)
+			return
+		}
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		if u.over {
+			for _, n := range nodes {
+				u.p.pool.Unreserve(n, cost)
+			}
+			return
+		}
+		u.group, u.groupOf = nodes, group
+		u.start(s, nodes)
+	})
+	return nil
+}
+
+// cost is what every chunk of a stripe reserves: that of the widest.
+func (u *upload) cost(s *uploadStripe) int64 {
+	return pool.Cost(s.layout.ChunkSize(), len(u.record))
+}
+
+// start asks the nodes to keep the chunks, each of which has a reservation of
+// cost there. u.mu is held.
+func (u *upload) start(s *uploadStripe, nodes []uint32) {
+	places := make([]catalog.Place, len(nodes))
+	for i, n := range nodes {
+		places[i].Node = n
+	}
+	if err := u.staged.Place(s.number, places); err != nil {
+		u.err = err
+	}
+	s.placed = true
+	cost := u.cost(s)
+	for i := range s.chunks {
+		c := &s.chunks[i]
+		c.node = nodes[i]
+		if c.over {
+			u.p.pool.Unreserve(c.node, cost)
+			continue
+		}
+		u.store(s, i)
+		for _, h := range c.wait {
+			c.call.Block(h.b, h.body, h.owner)
+		}
+		c.wait = nil
+	}
+}
+
+// store offers a chunk to its node. The reservation is for the widest chunk;
+// what a short one does not need is given back.
+func (u *upload) store(s *uploadStripe, i int) {
+	c := &s.chunks[i]
+	size := s.layout.Len(i)
+	if spare := u.cost(s) - pool.Cost(size, len(u.record)); spare > 0 {
+		u.p.pool.Unreserve(c.node, spare)
+	}
+	c.tries++
+	try := c.tries
+	chunk := wire.Chunk{Version: u.plan.Version, Stripe: s.number, Index: uint16(i)}
+	c.call = u.p.pool.Store(c.node, chunk, uint32(size), u.record, func(at catalog.Place, err error) {
+		// On a goroutine of its own: Store may call back at once, under u.mu.
+		u.p.work.Go(func() { u.answered(s, i, try, at, err) })
+	})
+}
+
+// block takes one block of a chunk. The owner is released when its bytes are on
+// their way, or not needed.
+func (u *upload) block(b wire.Block, body []byte, owner link.Releaser) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	err := u.checkBlock(b, len(body))
+	if err != nil || u.over {
+		owner.Release()
+		if err == nil {
+			err = u.ended()
+		}
+		return err
+	}
+	s := u.stripes[b.Stripe]
+	c := &s.chunks[b.Chunk]
+	if c.have&(1<<b.Index) != 0 || c.over {
+		owner.Release() // again, or too late
+		return nil
+	}
+	c.have |= 1 << b.Index
+	s.want--
+	if c.call == nil {
+		c.wait = append(c.wait, heldBlock{b, body, owner})
+		return nil
+	}
+	c.call.Block(b, body, owner)
+	if s.want == 0 {
+		u.judge(s)
+	}
+	return nil
+}
+
+func (u *upload) checkBlock(b wire.Block, n int) error {
+	if int(b.Stripe) >= len(u.stripes) {
+		return wire.Errorf(wire.CodeProtocol, "block of stripe %d, which has not begun", b.Stripe)
+	}
+	s := u.stripes[b.Stripe]
+	if int(b.Chunk) >= len(s.chunks) {
+		return wire.Errorf(wire.CodeProtocol, "block of chunk %d, the shape has %d", b.Chunk, len(s.chunks))
+	}
+	size, at := s.layout.Len(int(b.Chunk)), int64(b.Index)*wire.BlockSize
+	if at >= int64(size) || n != int(min(int64(size)-at, wire.BlockSize)) {
+		return wire.Errorf(wire.CodeProtocol, "block %d of %d bytes does not fit a chunk of %d", b.Index, n, size)
+	}
+	return nil
+}
+
+// answered takes a node's answer for a chunk.
+func (u *upload) answered(s *uploadStripe, i, try int, at catalog.Place, err error) {
+	u.mu.Lock()
+	c := &s.chunks[i]
+	if u.over || c.over || c.tries != try {
+		late := err == nil
+		u.mu.Unlock()
+		if late {
+			u.p.freeChunk(at, u.plan.Version, s.number, uint16(i), s.layout.Len(i), len(u.record))
+		}
+		return
+	}
+	if err == nil {
+		c.acked, c.over = true, true
+		s.acked++
+		s.open--
+		u.staged.SetPlace(s.number, i, at)
+		u.judge(s)
+		u.mu.Unlock()
+		return
+	}
+	u.p.metrics.chunksRefused.Add(1)
+	u.p.log.Debug("chunk not kept", "node", c.node, "try", try, "err", err)
+	if c.tries < placeTries && s.acked < u.quorum() {
+		if next, perr := u.p.tryPlace(1, u.cost(s), u.members(s)); perr == nil {
+			s.want += bits(c.have)
+			c.have = 0
+			c.node = next[0]
+			u.staged.SetPlace(s.number, i, catalog.Place{Node: c.node})
+			u.store(s, i)
+			u.mu.Unlock()
+			u.tell.resend(s.number, uint16(i))
+			return
+		}
+	}
+	c.over = true
+	s.open--
+	u.judge(s)
+	u.mu.Unlock()
+}
+
+// members are the nodes that hold or shall hold a chunk of the stripe.
+func (u *upload) members(s *uploadStripe) []uint32 {
+	nodes := make([]uint32, len(s.chunks))
+	for i := range s.chunks {
+		nodes[i] = s.chunks[i].node
+	}
+	return nodes
+}
+
+func bits(mask uint64) (n int) {
+	for ; mask != 0; mask &= mask - 1 {
+		n++
+	}
+	return n
+}
+
+// quorum is how many chunks of a stripe must be kept: d + ceil(p/2).
+func (u *upload) quorum() int { return u.plan.Shape.Data + (u.plan.Shape.Parity+1)/2 }
+
+// needed is the quorum of a stripe: empty chunks are kept by nobody and missed
+// by nobody.
+func (u *upload) needed(s *uploadStripe) int {
+	empty := 0
+	for i := range s.chunks {
+		if s.layout.Len(i) == 0 {
+			empty++
+		}
+	}
+	return u.quorum() - empty
+}
+
+// judge settles a stripe if it can be: all its chunks are decided, or the quorum
+// is there and the rest is late. u.mu is held.
+func (u *upload) judge(s *uploadStripe) {
+	if s.settled || u.over {
+		return
+	}
+	enough := s.acked >= u.needed(s)
+	switch {
+	case s.open == 0 && enough:
+		u.settle(s)
+	case s.open == 0:
+		u.failLocked(wire.Errorf(wire.CodeUnavailable, "only %d of the %d chunks needed were kept", s.acked, u.needed(s)))
+	case enough && s.want == 0 && s.grace == nil:
+		s.grace = time.AfterFunc(stragglerGrace+time.Since(s.began), func() {
+			u.mu.Lock()
+			defer u.mu.Unlock()
+			if !s.settled && !u.over {
+				u.settle(s)
+			}
+		})
+	}
+}
+
+// settle lets a stripe's stragglers go. u.mu is held.
+func (u *upload) settle(s *uploadStripe) {
+	s.settled = true
+	u.settled++
+	if s.grace != nil {
+		s.grace.Stop()
+	}
+	for i := range s.chunks {
+		if c := &s.chunks[i]; !c.over {
+			c.over = true
+			u.p.metrics.stragglers.Add(1)
+			go c.call.Cancel()
+		}
+	}
+	u.wake()
+	go u.tell.stored(s.number)
+}
+
+// wake lets those who wait look again. u.mu is held.
+func (u *upload) wake() {
+	for _, w := range u.waiters {
+		close(w)
+	}
+	u.waiters = nil
+}
+
+func (u *upload) fail(err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.failLocked(err)
+}
+
+// failLocked gives the version up because of err. u.mu is held.
+func (u *upload) failLocked(err error) {
+	if u.over {
+		return
+	}
+	u.err = err
+	u.stop()
+	go u.tell.failed(err)
+}
+
+// ended is why the upload is over.
+func (u *upload) ended() error {
+	if u.err != nil {
+		return u.err
+	}
+	return wire.ErrClosed
+}
+
+// abort gives the version up. It is safe at any time and more than once.
+func (u *upload) abort(err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.over {
+		return
+	}
+	u.err = err
+	u.stop()
+}
+
+// stop ends everything that is under way. u.mu is held.
+func (u *upload) stop() {
+	u.over = true
+	for _, s := range u.stripes {
+		if s.grace != nil {
+			s.grace.Stop()
+		}
+		for i := range s.chunks {
+			c := &s.chunks[i]
+			for _, h := range c.wait {
+				h.owner.Release()
+			}
+			c.wait = nil
+			if c.call != nil && !c.over {
+				go c.call.Cancel()
+			}
+		}
+	}
+	u.wake()
+	u.staged.Abort()
+}
+
+// commit waits until every stripe is settled and makes the version the newest.
+func (u *upload) commit(ctx context.Context, size int64, stripes uint32) (catalog.Result, error) {
+	u.mu.Lock()
+	for {
+		var err error
+		switch {
+		case u.over:
+			err = u.ended()
+		case int(stripes) != len(u.stripes) || size != u.sent:
+			err = wire.Errorf(wire.CodeShort, "commit of %d bytes in %d stripes, sent were %d in %d", size, stripes, u.sent, len(u.stripes))
+		case u.size >= 0 && size != u.size:
+			err = wire.Errorf(wire.CodeShort, "commit of %d bytes, declared were %d", size, u.size)
+		}
+		if err != nil {
+			u.mu.Unlock()
+			return catalog.Result{}, err
+		}
+		if u.settled == len(u.stripes) {
+			break
+		}
+		changed := make(chan struct{})
+		u.waiters = append(u.waiters, changed)
+		u.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return catalog.Result{}, context.Cause(ctx)
+		}
+		u.mu.Lock()
+	}
+	defer u.mu.Unlock()
+	res, err := u.staged.Commit(size)
+	if err != nil {
+		return res, err
+	}
+	u.over = true
+	if res.Stored {
+		u.p.metrics.stored(size)
+		for _, s := range u.stripes {
+			if s.acked < len(s.chunks) {
+				u.p.repairs.ask(res.Info.Key, res.Info.Version)
+				break
+			}
+		}
+	}
+	return res, nil
+}
+
+// freeChunk frees a chunk that never became part of a version.
+func (p *Proxy) freeChunk(at catalog.Place, version uint64, stripe uint32, index uint16, size, record int) {
+	p.pool.Free(at, wire.Chunk{Version: version, Stripe: stripe, Index: index}, pool.Cost(size, record))
+}
+
+// conditionFailed tells whether err says that a condition did not hold, and gives
+// the version that stood in the way, if it was asked for.
+func conditionFailed(err error) (*catalog.Pin, bool) {
+	var c *catalog.ConditionError
+	if errors.As(err, &c) {
+		return c.Standing, true
+	}
+	return nil, false
+}
