@@ -16,7 +16,10 @@ import (
 // the Node or `instance` for the Instance of the file; its lines are a time and
 // an event in the form that Event.String prints, with one letter for an
 // instance. Run with -rewrite to make the answers anew.
-func TestTranscripts(t *testing.T) {
+func TestTranscripts(t *testing.T) { playTranscripts(t, map[string]int{}) }
+
+// playTranscripts counts the arrows it takes in taken.
+func playTranscripts(t *testing.T, taken map[string]int) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		var node *Node
 		var inst *Instance
@@ -26,15 +29,21 @@ func TestTranscripts(t *testing.T) {
 				if node == nil {
 					node = newTestNode(t, d)
 				}
-				return play(t, d, node.Step, func() string {
-					return fmt.Sprintf("%v, %d queued, %d in flight", node.phase, len(node.queue), node.inFlight)
+				return play(t, d, func(now time.Duration, ev Event) ([]Action, string) {
+					before := node.phase
+					acts := node.Step(now, ev, nil)
+					take(taken, before, ev, node.phase)
+					return acts, fmt.Sprintf("%v, %d queued, %d in flight", node.phase, len(node.queue), node.inFlight)
 				})
 			case "instance":
 				if inst == nil {
 					inst = new(Instance)
 				}
-				return play(t, d, inst.Step, func() string {
-					return fmt.Sprintf("%v, %d active", inst.phase, inst.active)
+				return play(t, d, func(now time.Duration, ev Event) ([]Action, string) {
+					before := inst.phase
+					acts := inst.Step(now, ev, nil)
+					take(taken, before, ev, inst.phase)
+					return acts, fmt.Sprintf("%v, %d active", inst.phase, inst.active)
 				})
 			}
 			d.Fatalf(t, "unknown command %q", d.Cmd)
@@ -67,7 +76,8 @@ func newTestNode(t *testing.T, d *datadriven.TestData) *Node {
 	return n
 }
 
-func play(t *testing.T, d *datadriven.TestData, step func(time.Duration, Event, []Action) []Action, state func() string) string {
+// play gives each line's event to step and writes down what it answers.
+func play(t *testing.T, d *datadriven.TestData, step func(time.Duration, Event) ([]Action, string)) string {
 	t.Helper()
 	var b strings.Builder
 	for line := range strings.Lines(d.Input) {
@@ -76,8 +86,8 @@ func play(t *testing.T, d *datadriven.TestData, step func(time.Duration, Event, 
 			d.Fatalf(t, "line %q is not a time and an event", line)
 		}
 		ev := parseEvent(t, d, words[1:])
-		acts := step(duration(t, d, words[0]), ev, nil)
-		fmt.Fprintf(&b, "%s %v => %s\n", words[0], ev, state())
+		acts, state := step(duration(t, d, words[0]), ev)
+		fmt.Fprintf(&b, "%s %v => %s\n", words[0], ev, state)
 		for _, a := range acts {
 			fmt.Fprintf(&b, "    %v\n", a)
 		}
