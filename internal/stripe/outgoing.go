@@ -33,7 +33,7 @@ func (o *outgoing) block(chunk int, j uint32) []byte {
 	lo := int(j) * wire.BlockSize
 	n := o.layout.LenIn(chunk, lo, lo+wire.BlockSize)
 	if n == 0 {
-		return nil
+		return []byte{} // not nil: the coder counts it as zeros
 	}
 	from := o.data
 	switch d := o.layout.Data(); {

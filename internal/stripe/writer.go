@@ -223,9 +223,12 @@ func (w *writer) fill(body body, index uint32, at int64) (o *outgoing, more bool
 	return o, more, nil
 }
 
-// send codes and sends a stripe column by column: while the blocks of one are
+// send begins a stripe and codes and sends it column by column: while the blocks of one are
 // under way the next is coded, and its bytes pass through the cache once.
 func (w *writer) send(o *outgoing) error {
+	if err := w.target.Begin(w.ctx, o.index, o.layout.Length()); err != nil {
+		return err
+	}
 	d := o.layout.Data()
 	columns := blocksOf(int64(o.layout.ChunkSize()))
 	for j := range columns {
