@@ -23,7 +23,7 @@ const (
 	OnLinkLost                  // Link: it broke or was closed by the other side
 	OnBye                       // Session, Link: BYE arrived
 	OnReturned                  // Session, Class: the invocation is over
-	OnPoke                      // the node is wanted awake, without a request
+	OnPoke                      // the node is wanted awake, or its silent link checked, without a request
 	OnStop                      // the proxy goes down
 
 	// Events of an Instance.

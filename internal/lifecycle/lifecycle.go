@@ -17,6 +17,8 @@
 //     falls: monotonic time since an origin of its choice.
 //   - Links have numbers above 0 that it never uses twice. Events of one link
 //     come in the order in which the link delivered them.
+//   - It may report OnHeard late, but not later than before the next OnRequest,
+//     OnPoke or OnTick of that node.
 //   - It answers SetTimer with an OnTick at or after the time given. A tick is a
 //     hint: one that is late, early or of a timer since cleared does no harm, so
 //     stopping a timer need not be exact.

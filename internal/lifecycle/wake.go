@@ -6,7 +6,8 @@ import (
 	"github.com/infinicache/infinicache/internal/wire"
 )
 
-// poke wakes the node as a request would, but leaves nothing in the queue.
+// poke wakes the node, or checks a silent link, as a request would, but leaves
+// nothing in the queue. A runner whose requests wait long for an answer pokes.
 func (n *Node) poke(now time.Duration, acts []Action) []Action {
 	if n.stopped {
 		return acts
@@ -14,6 +15,10 @@ func (n *Node) poke(now time.Duration, acts []Action) []Action {
 	switch n.phase {
 	case Asleep:
 		return n.wake(now, acts)
+	case Awake:
+		if now-n.heard > n.cfg.TrustFor {
+			return n.preflight(now, acts)
+		}
 	case Unlinked, Ending, Resting:
 		n.poked = true
 	}
