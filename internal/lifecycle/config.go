@@ -24,6 +24,9 @@ type Config struct {
 	// TrustFor is how long a link may have been silent and still be given a
 	// request without a preflight (10 s).
 	TrustFor time.Duration
+	// QuietFor is how long a link may be silent while requests on it wait for an
+	// answer; a poke then asks for a preflight (500 ms).
+	QuietFor time.Duration
 	// RedialFor is how long requests wait for a lost link to be renewed (1 s).
 	RedialFor time.Duration
 	// MaxQueue is how many requests may wait (1024); one more fails as busy.
@@ -56,6 +59,7 @@ func (c Config) filled() (Config, error) {
 	c.BackoffMax = cmp.Or(c.BackoffMax, 2*time.Second)
 	c.PingBudget = cmp.Or(c.PingBudget, 250*time.Millisecond)
 	c.TrustFor = cmp.Or(c.TrustFor, 10*time.Second)
+	c.QuietFor = cmp.Or(c.QuietFor, 500*time.Millisecond)
 	c.RedialFor = cmp.Or(c.RedialFor, time.Second)
 	c.MaxQueue = cmp.Or(c.MaxQueue, 1024)
 	c.UnheardLimit = cmp.Or(c.UnheardLimit, 2)
@@ -68,7 +72,7 @@ func (c Config) filled() (Config, error) {
 		v    time.Duration
 	}{
 		{"WakeBudget", c.WakeBudget}, {"BackoffMin", c.BackoffMin}, {"BackoffMax", c.BackoffMax},
-		{"PingBudget", c.PingBudget}, {"TrustFor", c.TrustFor}, {"RedialFor", c.RedialFor},
+		{"PingBudget", c.PingBudget}, {"TrustFor", c.TrustFor}, {"QuietFor", c.QuietFor}, {"RedialFor", c.RedialFor},
 		{"UnheardAge", c.UnheardAge},
 	} {
 		if f.v < 0 {

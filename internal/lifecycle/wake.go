@@ -16,7 +16,11 @@ func (n *Node) poke(now time.Duration, acts []Action) []Action {
 	case Asleep:
 		return n.wake(now, acts)
 	case Awake:
-		if now-n.heard > n.cfg.TrustFor {
+		trust := n.cfg.TrustFor
+		if n.inFlight > 0 {
+			trust = min(trust, n.cfg.QuietFor)
+		}
+		if now-n.heard > trust {
 			return n.preflight(now, acts)
 		}
 	case Unlinked, Ending, Resting:

@@ -157,7 +157,6 @@ func (c *Call) Cancel() {
 		after = c.giveUp(after)
 	} else {
 		after = n.stepLocked(lifecycle.Event{Kind: lifecycle.OnCancel, ID: c.id}, after)
-		after = n.drop(c, wire.ErrCanceled, after)
 	}
 	n.mu.Unlock()
 	run(after)

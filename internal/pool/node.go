@@ -62,7 +62,7 @@ func (n *node) begin(c *Call) []func() {
 }
 
 // fresh is how lately a link must have been heard to be reported as heard now.
-const fresh = time.Second
+const fresh = 200 * time.Millisecond
 
 // hear tells the machine that the link was heard lately. The link notes that
 // without the mutex, and the machine is told only when it matters.
@@ -73,12 +73,13 @@ func (n *node) hear(after []func()) []func() {
 	return n.stepLocked(lifecycle.Event{Kind: lifecycle.OnHeard, Link: n.link.number}, after)
 }
 
-// watch asks a node whose requests wait on a silent link whether it is awake.
+// watch lets the machine look at a link on which requests wait for an answer.
 func (n *node) watch() {
 	n.mu.Lock()
 	var after []func()
-	if n.link != nil && len(n.link.calls) > 0 && n.link.conn.Silent() > n.pool.cfg.Quiet {
-		after = n.stepLocked(lifecycle.Event{Kind: lifecycle.OnHeard, Link: 0}, nil)
+	if n.link != nil && len(n.link.calls) > 0 {
+		after = n.hear(after)
+		after = n.stepLocked(lifecycle.Event{Kind: lifecycle.OnPoke}, after)
 	}
 	n.mu.Unlock()
 	run(after)
@@ -160,7 +161,11 @@ func (n *node) setTimer(which lifecycle.Timer, at time.Duration) {
 		return
 	}
 	n.timers[which] = time.AfterFunc(in, func() {
-		n.step(lifecycle.Event{Kind: lifecycle.OnTick, Timer: which})
+		n.mu.Lock()
+		after := n.hear(nil)
+		after = n.stepLocked(lifecycle.Event{Kind: lifecycle.OnTick, Timer: which}, after)
+		n.mu.Unlock()
+		run(after)
 	})
 }
 

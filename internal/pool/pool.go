@@ -43,9 +43,6 @@ type Config struct {
 	// Lifecycle tunes the machines; zero fields take its defaults. FirstSession
 	// and Seed are set per node.
 	Lifecycle lifecycle.Config
-	// Quiet is how long a link may be silent while a request waits on it before
-	// the node is asked whether it is awake. Default 400 ms.
-	Quiet time.Duration
 	// Seed makes jitter repeatable; 0 is a seed like any other.
 	Seed uint64
 	// Link tunes the links to nodes.
@@ -74,6 +71,9 @@ func (c *Config) check() error {
 	return errors.Join(errs...)
 }
 
+// watchEvery is how often links on which requests wait are looked at.
+const watchEvery = 250 * time.Millisecond
+
 // MaxNodes is the most nodes of one pool.
 const MaxNodes = 4096
 
@@ -98,8 +98,10 @@ func New(cfg Config) (*Pool, error) {
 	if cfg.Linger == 0 {
 		cfg.Linger = 500 * time.Millisecond
 	}
-	if cfg.Quiet == 0 {
-		cfg.Quiet = 400 * time.Millisecond
+	if cfg.Lifecycle.PingBudget == 0 {
+		// Both ends may share a machine with much else to do; a second instance
+		// costs more than a late verdict.
+		cfg.Lifecycle.PingBudget = time.Second
 	}
 	if err := cfg.check(); err != nil {
 		return nil, fmt.Errorf("pool: %w", err)
@@ -123,7 +125,7 @@ func New(cfg Config) (*Pool, error) {
 // machine, closes the links, and returns when sessions and links are over.
 func (p *Pool) Run(ctx context.Context) error {
 	defer close(p.closing)
-	watch := time.NewTicker(p.cfg.Quiet / 2)
+	watch := time.NewTicker(watchEvery)
 	defer watch.Stop()
 	for {
 		select {
