@@ -65,6 +65,16 @@ func (b *Buffers) InUse() int64 {
 	return b.used
 }
 
+// Kept is how many bytes lie ready for the next stripes beside those in use.
+func (b *Buffers) Kept() int64 {
+	if b == nil {
+		return 0
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.kept
+}
+
 // bufferSize rounds n up to one of four sizes per power of two, so that memory is
 // reused for other objects at the price of a quarter more at most.
 func bufferSize(n int) int {

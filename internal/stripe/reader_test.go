@@ -424,8 +424,8 @@ func TestReadersShareABudgetWithoutDeadlock(t *testing.T) {
 			t.Errorf("%d bytes in use", bufs.InUse())
 		}
 		time.Sleep(3 * keepIdle)
-		if bufs.kept != 0 {
-			t.Errorf("%d bytes kept after idling", bufs.kept)
+		if bufs.Kept() != 0 {
+			t.Errorf("%d bytes kept after idling", bufs.Kept())
 		}
 		src.wg.Wait()
 	})

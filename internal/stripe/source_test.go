@@ -145,6 +145,13 @@ func (s *fakeSource) serve(stripe uint32, w wire.Want, f fault, sink Sink, done 
 				body = body[:len(body)-1]
 			case f.swap:
 				other := (int(w.Chunk) + 1) % len(s.stripes[stripe])
+				if int(j) >= len(s.sums[stripe][other]) { // a short or empty one
+					other = len(s.stripes[stripe]) - 1
+				}
+				if other == int(w.Chunk) || int(j) >= len(s.sums[stripe][other]) {
+					b.Sum++
+					break
+				}
 				body, b.Sum = cutBlock(s.stripes[stripe][other], j), s.sums[stripe][other][j]
 			}
 		}
