@@ -23,6 +23,7 @@ var floors = map[string]int{
 
 	".":                   3, // the client library
 	"internal/proxy":      3,
+	"internal/admin":      3,
 	"internal/door/redis": 3,
 
 	"internal/pool":                 2,
@@ -45,6 +46,7 @@ var floors = map[string]int{
 	"internal/erasure":   0,
 	"internal/placement": 0,
 	"internal/lifecycle": 0,
+	"internal/latency":   0,
 	"internal/object":    -1,
 
 	"internal/floors": 0,

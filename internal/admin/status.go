@@ -1,0 +1,100 @@
+package admin
+
+// Status is what /status answers, and what Client.Status returns. Names of
+// fields are kept from release to release; fields may be added.
+type Status struct {
+	Version       string    `json:"version"`
+	PID           int       `json:"pid"` // of the proxy's process
+	UptimeSeconds float64   `json:"uptime_seconds"`
+	Platform      string    `json:"platform"` // for display
+	Epoch         uint64    `json:"epoch"`
+	Listeners     Listeners `json:"listeners"`
+
+	Catalog Catalog `json:"catalog"`
+	Traffic Traffic `json:"traffic"`
+	Faults  Faults  `json:"faults"`
+	Bill    Bill    `json:"bill"`
+	Nodes   []Node  `json:"nodes"` // in order
+}
+
+// Listeners are addresses, host:port; empty where nobody listens.
+type Listeners struct {
+	Client string `json:"client"`
+	Redis  string `json:"redis"`
+	Admin  string `json:"admin"`
+}
+
+// Catalog is what the pool stores.
+type Catalog struct {
+	Objects        int   `json:"objects"`
+	Bytes          int64 `json:"bytes"`  // of objects, parity not counted
+	Staged         int   `json:"staged"` // versions being written
+	Pinned         int   `json:"pinned"` // readers
+	MaxObjectBytes int64 `json:"max_object_bytes"`
+	RepairsWaiting int   `json:"repairs_waiting"`
+}
+
+// Traffic is what was asked since the start.
+type Traffic struct {
+	Clients  int    `json:"clients"` // links now
+	Hits     uint64 `json:"hits"`
+	HitBytes uint64 `json:"hit_bytes"`
+	Puts     uint64 `json:"puts"`
+	PutBytes uint64 `json:"put_bytes"`
+	// Misses are by cause; the causes are a closed set and always all there.
+	Misses map[string]uint64 `json:"misses"`
+	// UnexplainedMisses are those without a cause. More than none is a defect.
+	UnexplainedMisses uint64 `json:"unexplained_misses"`
+}
+
+// Faults is what went wrong since the start, and was mended or not.
+type Faults struct {
+	EvictedObjects     uint64 `json:"evicted_objects"`
+	EvictedBytes       uint64 `json:"evicted_bytes"`
+	LostObjects        uint64 `json:"lost_objects"`
+	LostInstances      uint64 `json:"lost_instances"`
+	FailedChunks       uint64 `json:"failed_chunks"`  // reads of a chunk
+	RefusedChunks      uint64 `json:"refused_chunks"` // chunks that a node did not keep
+	RepairedChunks     uint64 `json:"repaired_chunks"`
+	FailedRepairs      uint64 `json:"failed_repairs"`
+	Stragglers         uint64 `json:"stragglers"` // chunks too late for their stripe
+	RefusedConnections uint64 `json:"refused_connections"`
+}
+
+// Bill is what the pool's sessions cost since the start.
+type Bill struct {
+	Sessions uint64  `json:"sessions"`
+	Seconds  float64 `json:"seconds"` // billed
+	// Dollars is by the platform's list price. A platform that costs nothing, as
+	// the embedded one, is counted as the service that it stands for.
+	Dollars float64 `json:"dollars"`
+}
+
+// Node is one place of the pool.
+type Node struct {
+	Node          int     `json:"node"`
+	State         string  `json:"state"`
+	InFlight      int     `json:"in_flight"` // requests sent and not yet answered
+	Queued        int     `json:"queued"`    // requests that wait for the node
+	Sessions      uint64  `json:"sessions"`
+	ColdStarts    uint64  `json:"cold_starts"`
+	BilledSeconds float64 `json:"billed_seconds"`
+	CapacityBytes int64   `json:"capacity_bytes"`
+	HeldBytes     int64   `json:"held_bytes"` // of chunks, dead ones included
+	DeadBytes     int64   `json:"dead_bytes"` // of chunks nobody needs, not yet let go
+	// Holders is how many instances may hold something, as the proxy knows.
+	Holders int `json:"holders"`
+	// Instances are those that live now, where the platform tells.
+	Instances []Instance `json:"instances,omitempty"`
+}
+
+// Instance is one process or container that plays a node.
+type Instance struct {
+	ID            string  `json:"id"` // the platform's
+	State         string  `json:"state"`
+	PID           int     `json:"pid,omitempty"`
+	MemoryBytes   int64   `json:"memory_bytes"` // resident
+	AgeSeconds    float64 `json:"age_seconds"`
+	Sessions      int     `json:"sessions"`
+	BilledSeconds float64 `json:"billed_seconds"`
+}
