@@ -44,10 +44,21 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // number it was made for and then over its bytes, so that a block that is
 // intact but is another block fails as a damaged one does.
 func Checksum(version uint64, stripe uint32, chunk uint16, index uint32, data []byte) uint32 {
-	var id [18]byte
-	binary.LittleEndian.PutUint64(id[0:], version)
-	binary.LittleEndian.PutUint32(id[8:], stripe)
-	binary.LittleEndian.PutUint16(id[12:], chunk)
-	binary.LittleEndian.PutUint32(id[14:], index)
-	return crc32.Update(crc32.Checksum(id[:], castagnoli), castagnoli, data)
+	// The identity goes through the table byte by byte: a slice of it given to
+	// crc32 would have to be on the heap.
+	crc := ^uint32(0)
+	crc = sum64(crc, version, 8)
+	crc = sum64(crc, uint64(stripe), 4)
+	crc = sum64(crc, uint64(chunk), 2)
+	crc = sum64(crc, uint64(index), 4)
+	return crc32.Update(^crc, castagnoli, data)
+}
+
+// sum64 adds the lowest n bytes of v, lowest first, to an inverted checksum.
+func sum64(crc uint32, v uint64, n int) uint32 {
+	for range n {
+		crc = castagnoli[byte(crc)^byte(v)] ^ crc>>8
+		v >>= 8
+	}
+	return crc
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -147,6 +148,18 @@ func TestChecksumCoversIdentity(t *testing.T) {
 		if got == want {
 			t.Errorf("checksum %#x of another block is the same", got)
 		}
+	}
+}
+
+func TestChecksumIsCRC32C(t *testing.T) {
+	data := []byte("123456789")
+	id := []byte{8, 7, 6, 5, 4, 3, 2, 1, 0xd, 0xc, 0xb, 0xa, 0x22, 0x11, 0x88, 0x77, 0x66, 0x55}
+	want := crc32.Checksum(append(id, data...), crc32.MakeTable(crc32.Castagnoli))
+	if got := Checksum(0x0102030405060708, 0x0a0b0c0d, 0x1122, 0x55667788, data); got != want {
+		t.Errorf("Checksum = %#x, want %#x", got, want)
+	}
+	if n := testing.AllocsPerRun(100, func() { Checksum(1, 2, 3, 4, data) }); n != 0 {
+		t.Errorf("Checksum allocates %v times", n)
 	}
 }
 
