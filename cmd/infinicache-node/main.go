@@ -1,0 +1,108 @@
+// Command infinicache-node is the function that holds a cache's chunks. It runs
+// where functions run, AWS Lambda or the platform that `infinicache up` embeds,
+// and is of no use at a prompt.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"github.com/infinicache/infinicache/internal/node"
+)
+
+// version is set when the binary is linked.
+var version = "devel"
+
+func main() {
+	show := flag.Bool("version", false, "print the version and exit")
+	flag.Parse()
+	if *show {
+		fmt.Println("infinicache-node", version)
+		return
+	}
+	if os.Getenv("AWS_LAMBDA_RUNTIME_API") == "" {
+		fmt.Fprintln(os.Stderr, "infinicache-node is the function that holds a cache's chunks: a function platform starts it.\n"+
+			"Deploy it to one, or run `infinicache up`, which brings its own.")
+		os.Exit(2)
+	}
+	n, err := configure()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "infinicache-node:", err)
+		os.Exit(2)
+	}
+	lambda.Start(handler{n})
+}
+
+// configure reads the environment, which is the platform's, and reports all
+// that is wrong with it.
+func configure() (*node.Node, error) {
+	frugal()
+	level, err := logLevel(os.Getenv("AWS_LAMBDA_LOG_LEVEL"))
+	memory, err2 := memoryLimit(os.Getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"))
+	if err := errors.Join(err, err2); err != nil {
+		return nil, err
+	}
+	return node.New(node.Config{
+		Memory:  memory,
+		Version: version,
+		Logger:  slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
+	})
+}
+
+// frugal keeps the Go heap small: the function's memory is for chunks, which lie
+// outside it, so collecting often costs little and saves much.
+func frugal() {
+	debug.SetGCPercent(25)
+	debug.SetMemoryLimit(16 << 20)
+	runtime.GOMAXPROCS(min(2, runtime.NumCPU()))
+}
+
+// logLevel reads the platform's name of a level; none means INFO.
+func logLevel(name string) (level slog.Level, err error) {
+	switch name {
+	case "":
+		return slog.LevelInfo, nil
+	case "TRACE":
+		return slog.LevelDebug, nil
+	case "FATAL":
+		return slog.LevelError, nil
+	}
+	if err := level.UnmarshalText([]byte(name)); err != nil {
+		return 0, fmt.Errorf("AWS_LAMBDA_LOG_LEVEL is %q, allowed are TRACE, DEBUG, INFO, WARN, ERROR and FATAL", name)
+	}
+	return level, nil
+}
+
+// memoryLimit reads MiB into bytes; none means that the limit is not known.
+func memoryLimit(mib string) (int64, error) {
+	if mib == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(mib, 10, 32)
+	if err != nil || n <= 0 {
+		return 0, fmt.Errorf("AWS_LAMBDA_FUNCTION_MEMORY_SIZE is %q, want a number of MiB", mib)
+	}
+	return n << 20, nil
+}
+
+// handler passes payloads on as they are. A defect fails its session and not
+// the process, which holds chunks.
+type handler struct{ node *node.Node }
+
+func (h handler) Invoke(ctx context.Context, payload []byte) (answer []byte, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+		}
+	}()
+	return h.node.Invoke(ctx, payload)
+}
