@@ -18,8 +18,9 @@ var floors = map[string]int{
 	"cmd/infinicache":      5,
 	"cmd/infinicache-node": 5,
 
-	"internal/bench":  4,
-	"internal/replay": 4,
+	"internal/bench":    4,
+	"internal/replay":   4,
+	"internal/simcache": 4,
 
 	".":                   3, // the client library
 	"internal/proxy":      3,
@@ -55,6 +56,7 @@ var floors = map[string]int{
 // testSupport are the packages that exist for tests, which alone import them.
 var testSupport = map[string]bool{
 	"internal/simnet":               true,
+	"internal/simcache":             true,
 	"internal/platform/conformance": true,
 }
 

@@ -53,6 +53,20 @@ func (p *Pool) State(at catalog.Place) State {
 	return n.stateOf(at.Instance)
 }
 
+// Seek wakes a sleeping node in the hope that an instance that is unheard
+// speaks. Each session that another one plays instead brings it nearer to being
+// lost, so that it is neither waited for nor sought for ever.
+func (p *Pool) Seek(node uint32) {
+	n := p.nodes[node]
+	n.mu.Lock()
+	var after []func()
+	if n.machine.Phase() == lifecycle.Asleep {
+		after = n.stepLocked(lifecycle.Event{Kind: lifecycle.OnPoke}, nil)
+	}
+	n.mu.Unlock()
+	run(after)
+}
+
 func (n *node) stateOf(instance uint32) State {
 	switch i := n.known(instance); {
 	case i == nil:

@@ -86,7 +86,7 @@ type Pool struct {
 	ctx    context.Context // of Run; sessions and links live in it
 	cancel context.CancelCauseFunc
 
-	work      sync.WaitGroup // invocations and links
+	work      sync.WaitGroup // invocations
 	closing   chan struct{}
 	instances atomic.Uint32 // numbers given out
 	links     atomic.Uint64 // numbers given out
@@ -122,7 +122,7 @@ func New(cfg Config) (*Pool, error) {
 }
 
 // Run looks after silent links until ctx ends; then it stops every node's
-// machine, closes the links, and returns when sessions and links are over.
+// machine, closes the links, and returns when the sessions are over.
 func (p *Pool) Run(ctx context.Context) error {
 	defer close(p.closing)
 	watch := time.NewTicker(watchEvery)
@@ -159,8 +159,6 @@ func (p *Pool) Epoch() uint64 { return p.cfg.Epoch }
 // Serve runs the link of a node that dialled and was greeted, until it ends. It
 // owns nc.
 func (p *Pool) Serve(nc net.Conn) {
-	p.work.Add(1)
-	defer p.work.Done()
 	l := &nodeLink{
 		pool: p, number: p.links.Add(1),
 		conn: link.New(nc, p.cfg.Link), calls: map[uint32]*Call{},

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"github.com/infinicache/infinicache/internal/catalog"
+	"github.com/infinicache/infinicache/internal/erasure"
 	"github.com/infinicache/infinicache/internal/pool"
 	"github.com/infinicache/infinicache/internal/stripe"
 	"github.com/infinicache/infinicache/internal/wire"
@@ -73,16 +74,27 @@ func (w *watchedSink) End(chunk uint16, err error) {
 }
 
 // masks tells of a version's first stripe which chunks can be read at once, and
-// which cannot be read.
+// which cannot be read. Readers avoid the latter, so that a chunk that is known
+// gone would never fail: its repair is asked for here.
 func (p *Proxy) masks(pin *catalog.Pin) (ready, gone uint64) {
 	var row [wire.MaxChunks]catalog.Place
+	lost := false
+	rec := pin.Record()
+	first := erasure.NewLayout(min(rec.Size, rec.Stripe), int(rec.Data), int(rec.Parity))
 	for i, at := range pin.Places(0, row[:0]) {
 		switch p.pool.State(at) {
 		case pool.Ready:
 			ready |= 1 << i
-		case pool.Lost, pool.Unheard:
+		case pool.Lost:
 			gone |= 1 << i
+			lost = lost || first.Len(i) > 0
+		case pool.Unheard:
+			gone |= 1 << i
+			p.pool.Seek(at.Node)
 		}
+	}
+	if lost {
+		p.repairs.ask(rec.Key, rec.Version)
 	}
 	return ready, gone
 }

@@ -74,6 +74,7 @@ type Proxy struct {
 	ctx     context.Context // of everything that outlives a call
 	cancel  context.CancelCauseFunc
 	work    sync.WaitGroup
+	links   sync.WaitGroup // of clients and nodes
 	clients clients
 }
 
@@ -148,7 +149,9 @@ func (p *Proxy) Run(ctx context.Context) error {
 	p.cancel(wire.ErrClosed)
 	p.work.Wait()
 	stopNodes()
-	return <-poolEnded
+	err := <-poolEnded
+	p.links.Wait()
+	return err
 }
 
 // ServeLinks accepts links of clients and nodes, told apart by their preface,
@@ -171,7 +174,7 @@ func (p *Proxy) ServeLinks(ctx context.Context, l net.Listener, roles ...wire.Ro
 				return nil
 			}
 		}
-		p.work.Go(func() { p.greet(nc, roles) })
+		p.links.Go(func() { p.greet(nc, roles) })
 	}
 }
 

@@ -11,12 +11,19 @@ import (
 )
 
 // tryPlace reserves cost bytes on each of n distinct nodes outside avoid, if
-// they have room now.
+// they have room now. Nodes that rest after a failure are taken only when there
+// are too few others: a store waits for them.
 func (p *Proxy) tryPlace(n int, cost int64, avoid []uint32) ([]uint32, error) {
 	for {
 		candidates := p.pool.Candidates()
 		p.rngMu.Lock()
 		nodes, err := placement.Choose(p.rng, n, cost, candidates, avoid...)
+		if errors.Is(err, placement.ErrTooFewNodes) {
+			for i := range candidates {
+				candidates[i].Barred = false
+			}
+			nodes, err = placement.Choose(p.rng, n, cost, candidates, avoid...)
+		}
 		p.rngMu.Unlock()
 		if err != nil {
 			return nil, err
@@ -83,7 +90,7 @@ func (p *Proxy) makeRoom(n int, cost int64, avoid []uint32) (dirty []uint32, err
 		short := map[uint32]bool{}
 		for _, c := range p.pool.Candidates() {
 			switch {
-			case skip[c.Node] || c.Barred:
+			case skip[c.Node]:
 			case c.Free >= cost:
 				ready++
 			case c.Free+p.pool.Dead(c.Node) >= cost:

@@ -1,0 +1,146 @@
+// Package simcache is a whole cache for tests: the real proxy, nodes and client
+// library over a network in memory and a function platform by script. Made inside
+// a testing/synctest bubble it lives in virtual time.
+package simcache
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/infinicache/infinicache"
+	"github.com/infinicache/infinicache/internal/object"
+	"github.com/infinicache/infinicache/internal/pool"
+	"github.com/infinicache/infinicache/internal/proxy"
+	"github.com/infinicache/infinicache/internal/simnet"
+	"github.com/infinicache/infinicache/internal/wire"
+)
+
+// Config describes a cache. Zero fields take the defaults.
+type Config struct {
+	Nodes    int           // default 14
+	Capacity int64         // bytes of chunks per instance, default 64 MiB
+	Shape    object.Shape  // default by size and pool
+	Linger   time.Duration // default 500 ms
+	Seed     uint64
+	Logger   *slog.Logger
+	Proxy    func(*proxy.Config) // last changes
+}
+
+// Cache is one cache, running.
+type Cache struct {
+	Net      *simnet.Net
+	Proxy    *proxy.Proxy
+	Platform *Platform
+
+	t       testing.TB
+	client  int
+	stop    context.CancelFunc
+	stopped chan struct{}
+	once    sync.Once
+}
+
+// The addresses that clients and nodes dial.
+const (
+	ClientAddr = "proxy:6377"
+	NodeAddr   = "proxy:7000"
+)
+
+// New starts a cache. It is stopped when the test ends, or by Stop.
+func New(t testing.TB, cfg Config) *Cache {
+	t.Helper()
+	if cfg.Nodes == 0 {
+		cfg.Nodes = 14
+	}
+	if cfg.Capacity == 0 {
+		cfg.Capacity = 64 << 20
+	}
+	w := &Cache{Net: simnet.New(cfg.Seed), t: t, stopped: make(chan struct{})}
+	w.Platform = newPlatform(w.Net, cfg.Seed, cfg.Logger)
+	pc := proxy.Config{
+		Pool: pool.Config{
+			Driver: w.Platform, Nodes: cfg.Nodes, Epoch: 1, Key: []byte("a key for simulations"),
+			Address: NodeAddr, Capacity: cfg.Capacity, Linger: cfg.Linger, Seed: cfg.Seed, Logger: cfg.Logger,
+		},
+		Shape: cfg.Shape, Seed: cfg.Seed, Logger: cfg.Logger,
+	}
+	if cfg.Proxy != nil {
+		cfg.Proxy(&pc)
+	}
+	var err error
+	if w.Proxy, err = proxy.New(pc); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	w.stop = cancel
+	var parts sync.WaitGroup
+	for _, at := range []struct {
+		addr string
+		role wire.Role
+	}{{ClientAddr, wire.RoleClient}, {NodeAddr, wire.RoleNode}} {
+		l, err := w.Net.Listen(at.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts.Go(func() {
+			if err := w.Proxy.ServeLinks(ctx, l, at.role); err != nil {
+				t.Errorf("serve %s: %v", at.addr, err)
+			}
+		})
+	}
+	parts.Go(func() {
+		if err := w.Proxy.Run(ctx); err != nil {
+			t.Errorf("proxy: %v", err)
+		}
+	})
+	go func() {
+		parts.Wait()
+		w.Platform.end()
+		close(w.stopped)
+	}()
+	t.Cleanup(w.Stop)
+	return w
+}
+
+// Stop ends the cache and waits for it. It is safe to call twice.
+func (w *Cache) Stop() {
+	w.once.Do(func() {
+		w.stop()
+		<-w.stopped
+		w.Net.Close()
+	})
+}
+
+// Client is a client library on a host of its own. It is closed with the test.
+func (w *Cache) Client() *infinicache.Client {
+	w.t.Helper()
+	w.client++
+	host := "client/" + string(rune('0'+w.client%10))
+	c, err := infinicache.New(infinicache.Config{
+		Proxies: []string{ClientAddr},
+		Dial: func(ctx context.Context, addr string) (net.Conn, error) {
+			return w.Net.Dial(ctx, host, addr)
+		},
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// NothingUnexplained fails the test if a miss had no cause.
+func (w *Cache) NothingUnexplained() {
+	w.t.Helper()
+	if n := w.Proxy.Status().Unexplained; n != 0 {
+		w.t.Errorf("%d misses are unexplained", n)
+	}
+}
+
+// errGone is what a session's context is cancelled with when its instance is
+// taken away.
+var errGone = errors.New("instance reclaimed")
