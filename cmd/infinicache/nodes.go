@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/infinicache/infinicache/internal/admin"
+)
+
+// adminFlag declares --admin.
+func adminFlag(cmd *cobra.Command) *string {
+	return cmd.Flags().String("admin", defaultAdmin, "`ADDR` of the proxy's admin door")
+}
+
+func newNodes(con console) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "nodes",
+		Short: "List the nodes of a pool",
+		Long: `List the nodes of a pool: their state, the instances that play them and what
+those hold, how often they were woken, and the time that this is billed with.`,
+		Example: `  infinicache nodes
+  infinicache nodes --json | jq '.nodes[] | select(.state == "awake")'`,
+		Args: between(0, 0, "none"),
+	}
+	address, asJSON := adminFlag(cmd), jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		client := admin.NewClient(*address)
+		defer client.Close()
+		status, err := client.Status(cmd.Context())
+		if err != nil {
+			return err
+		}
+		if *asJSON {
+			return printJSON(con.out, status)
+		}
+		return printNodes(con.out, status)
+	}
+	return cmd
+}
+
+func printNodes(w io.Writer, s admin.Status) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "NODE\tSTATE\tINSTANCES\tHELD\tCAPACITY\tMEMORY\tSESSIONS\tCOLD\tBILLED")
+	for _, n := range s.Nodes {
+		var memory int64
+		states := make([]string, len(n.Instances))
+		for i, inst := range n.Instances {
+			memory += inst.MemoryBytes
+			states[i] = inst.State
+		}
+		instances := "none"
+		if len(states) > 0 {
+			instances = strings.Join(states, " ")
+		}
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", n.Node, n.State, instances,
+			shortSize(n.HeldBytes), shortSize(n.CapacityBytes), shortSize(memory), n.Sessions, n.ColdStarts, shortTime(n.BilledSeconds))
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\n%d objects of %s; %d sessions, %s billed, $%.6f by the list price of %s\n",
+		s.Catalog.Objects, shortSize(s.Catalog.Bytes), s.Bill.Sessions, shortTime(s.Bill.Seconds), s.Bill.Dollars, listPriceName)
+	return err
+}
