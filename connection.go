@@ -166,8 +166,16 @@ func (c *connection) find(id uint32) (stream, error) {
 	return c.streams[id], nil
 }
 
-// Frame implements link.Handler.
+// Frame implements link.Handler. After an error there is nothing more to say.
 func (c *connection) Frame(h wire.Header, meta []byte) error {
+	err := c.frame(h, meta)
+	if err != nil {
+		c.link.Close(err)
+	}
+	return err
+}
+
+func (c *connection) frame(h wire.Header, meta []byte) error {
 	if h.Stream == 0 {
 		return goodbye(h, meta)
 	}

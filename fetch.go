@@ -53,6 +53,9 @@ func (f *fetch) release(why error) { f.current(false).release(why) }
 // bytes it brought, so that run sees progress.
 func (f *fetch) run(ctx context.Context, read func(*stripe.Reader, *connection) (int64, error)) error {
 	for tries := 0; ; tries++ {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		p := f.current(false)
 		n, err := read(f.reader(p), p.conn)
 		broken := p.conn.ended()

@@ -179,6 +179,9 @@ func (o *Object) WriteTo(w io.Writer) (int64, error) {
 	for {
 		if o.rest == nil {
 			if err := o.next(); err != nil {
+				if err == io.EOF {
+					return written, nil
+				}
 				return written, o.explain(err)
 			}
 		}

@@ -2,6 +2,7 @@ package infinicache
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 
 	"github.com/infinicache/infinicache/internal/stripe"
@@ -15,6 +16,9 @@ type pin struct {
 	stream uint32
 	opened *wire.Opened
 	reads  atomic.Int64 // under way
+
+	mu       sync.Mutex // orders every READ before CLOSE
+	released bool
 }
 
 // open pins the newest version of key.
@@ -33,10 +37,13 @@ func (p *proxy) open(ctx context.Context, key string) (*pin, error) {
 // release gives the version up. why tells the proxy how its reads went; nil is
 // well.
 func (p *pin) release(why error) {
+	p.mu.Lock()
+	p.released = true
+	p.conn.link.Send(wire.TypeClose, codeOf(why), p.stream, nil)
+	p.mu.Unlock()
 	if p.reads.Load() > 0 {
 		p.conn.forgetReads(p)
 	}
-	p.conn.link.Send(wire.TypeClose, codeOf(why), p.stream, nil)
 }
 
 // Read implements stripe.Source.
@@ -45,7 +52,12 @@ func (p *pin) Read(index uint32, wants []wire.Want, sink stripe.Sink) (cancel fu
 	for _, w := range wants {
 		r.pending |= 1 << w.Chunk
 	}
-	id, err := p.conn.begin(r, wire.TypeRead, &wire.Read{Open: p.stream, Stripe: index, Wants: wants})
+	p.mu.Lock()
+	id, err := uint32(0), error(wire.ErrCanceled)
+	if !p.released {
+		id, err = p.conn.begin(r, wire.TypeRead, &wire.Read{Open: p.stream, Stripe: index, Wants: wants})
+	}
+	p.mu.Unlock()
 	if err != nil {
 		for _, w := range wants {
 			sink.End(w.Chunk, err)

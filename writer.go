@@ -3,6 +3,7 @@ package infinicache
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 )
 
@@ -19,6 +20,9 @@ type Writer struct {
 
 var _ io.WriteCloser = (*Writer)(nil)
 
+// errWriterClosed is what Write gives after Close.
+var errWriterClosed = fmt.Errorf("writer: %w", ErrClosed)
+
 // errAborted is the error of a Writer that was told to forget what it got.
 var errAborted = errors.New("aborted")
 
@@ -32,14 +36,14 @@ func (c *Client) Writer(ctx context.Context, key string, opts ...PutOption) *Wri
 		defer close(w.done)
 		scope, cancel := c.scope(ctx)
 		defer cancel(nil)
-		stop := context.AfterFunc(scope, func() { body.CloseWithError(context.Cause(scope)) })
+		stop := context.AfterFunc(scope, func() { pipe.CloseWithError(context.Cause(scope)) })
 		defer stop()
 		w.info, w.err = c.Put(scope, key, body, -1, opts...)
-		body.CloseWithError(w.err) // a Write that comes late gets the error
+		body.CloseWithError(io.ErrClosedPipe) // for Write, which looks at err
 	}
 	if !c.start(store) {
 		w.err = failed("put", key, errClientClosed)
-		body.CloseWithError(w.err)
+		body.CloseWithError(io.ErrClosedPipe)
 		close(w.done)
 	}
 	return w
@@ -47,7 +51,17 @@ func (c *Client) Writer(ctx context.Context, key string, opts ...PutOption) *Wri
 
 // Write adds p to the object. It may wait for the cache to take what was written
 // before. The error is why the object cannot be stored.
-func (w *Writer) Write(p []byte) (int, error) { return w.pipe.Write(p) }
+func (w *Writer) Write(p []byte) (int, error) {
+	n, err := w.pipe.Write(p)
+	if err == nil {
+		return n, nil
+	}
+	<-w.done // the pipe is closed, so the end is near
+	if w.err != nil {
+		return n, w.err
+	}
+	return n, errWriterClosed
+}
 
 // Close stores the object. A second Close gives the same answer.
 func (w *Writer) Close() error {
