@@ -10,7 +10,7 @@ import (
 
 // Result is what a Commit did.
 type Result struct {
-	// Stored is false only when the condition no longer held.
+	// Stored is false only when the condition did not hold.
 	Stored bool
 	// Info is the new version; zero if it was not stored.
 	Info object.Info
@@ -21,8 +21,9 @@ type Result struct {
 }
 
 // Commit makes the version, size bytes long, the newest of its key, in one step
-// for readers; the version before it is freed after its last pin. If the
-// condition does not hold any more the version is given up and Stored is false.
+// for readers; the version before it is freed after its last pin. It goes by the
+// options of Begin, or those that SetOptions put in their place. If the condition
+// does not hold now the version is given up and Stored is false.
 // If the new version's expiry is over already, the key is deleted instead:
 // Stored is true, but the version is freed at once.
 //

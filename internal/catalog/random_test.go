@@ -152,8 +152,12 @@ func TestAgainstModel(t *testing.T) {
 			if r.IntN(3) == 0 {
 				o.Expires = time.Now().Add(time.Hour)
 			}
-			s, err := c.Begin(name, o)
-			met := o.Condition == object.Always || (o.Condition == object.IfPresent) == (cur != 0)
+			first, late := o, r.IntN(4) == 0
+			if late {
+				first = object.PutOptions{}
+			}
+			s, err := c.Begin(name, first)
+			met := late || o.Condition == object.Always || (o.Condition == object.IfPresent) == (cur != 0)
 			if met != (err == nil) {
 				t.Fatalf("Begin(%q, %+v) on version %d: %v", name, o, cur, err)
 			}
@@ -165,7 +169,7 @@ func TestAgainstModel(t *testing.T) {
 				continue
 			}
 			k.begin(s.Version())
-			if err := errors.Join(s.SetPlan(object.Shape{Data: 1, Parity: 1}, 10), s.Place(0, []Place{{1, 1}, {2, 2}})); err != nil {
+			if err := errors.Join(s.SetOptions(o), s.SetPlan(object.Shape{Data: 1, Parity: 1}, 10), s.Place(0, []Place{{1, 1}, {2, 2}})); err != nil {
 				t.Fatal(err)
 			}
 			staged = append(staged, s)

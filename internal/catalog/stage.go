@@ -21,10 +21,10 @@ type Staged struct {
 	hash   uint64
 	number uint64
 	begun  int64 // Unix milliseconds
-	o      object.PutOptions
 
 	mu     sync.Mutex
 	over   bool // committed, refused or given up
+	o      object.PutOptions
 	shape  object.Shape
 	stripe int64     // bytes of object per stripe; 0 before SetPlan
 	size   int64     // as declared; -1 is not known
@@ -53,8 +53,8 @@ func (c *Catalog) Begin(key string, o object.PutOptions) (*Staged, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Condition > object.IfPresent {
-		return nil, wire.Errorf(wire.CodeRequest, "condition %d, allowed are 0 to %d", o.Condition, object.IfPresent)
+	if err := checkCondition(o.Condition); err != nil {
+		return nil, err
 	}
 	n := c.counter.Add(1)
 	if n > maxCounter {
@@ -83,6 +83,13 @@ func (c *Catalog) Begin(key string, o object.PutOptions) (*Staged, error) {
 	b.mu.Unlock()
 	c.free(freed)
 	return s, err
+}
+
+func checkCondition(cond object.Condition) error {
+	if cond > object.IfPresent {
+		return wire.Errorf(wire.CodeRequest, "condition %d, allowed are 0 to %d", cond, object.IfPresent)
+	}
+	return nil
 }
 
 // holds tells whether a condition holds for what a key has now.
@@ -145,6 +152,22 @@ func (s *Staged) SetSize(size int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.size = max(size, -1)
+}
+
+// SetOptions replaces the options that the version was begun with: Commit goes
+// by the expiry, the condition and WantReplaced of o. It does not look whether the
+// condition holds, and has no effect on a version that is over. Its error matches
+// wire.ErrRequest for a condition that does not exist; the options stay then.
+func (s *Staged) SetOptions(o object.PutOptions) error {
+	if err := checkCondition(o.Condition); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.over {
+		s.o = o
+	}
+	return nil
 }
 
 // Place says where the chunks of a stripe go: d+p of them, copied. A place with

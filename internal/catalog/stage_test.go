@@ -3,6 +3,7 @@ package catalog
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -215,5 +216,87 @@ func TestLoseInstance(t *testing.T) {
 	}
 	if d := cmp.Diff([]Place{{0, 1}, {7, 8}, {2, 0}}, repair.Places(0, nil)); d != "" {
 		t.Errorf("places after repair (-want +got):\n%s", d)
+	}
+}
+
+// Options set late count as those of Begin would, at the moment of the commit.
+func TestSetOptions(t *testing.T) {
+	soon := time.Now().Add(time.Hour).Truncate(time.Millisecond)
+	later := soon.Add(time.Hour)
+	gone := func(c *Catalog) { c.Delete("k", false) }
+	for _, test := range []struct {
+		name    string
+		stands  bool // an object that expires soon, when the version begins
+		begin   object.PutOptions
+		late    object.PutOptions
+		between func(*Catalog) // happens after the options were set
+
+		stored   bool
+		expires  time.Time // of what stands then
+		replaced bool
+	}{
+		{name: "nothing", stands: true, stored: true},
+		{name: "expiry", stands: true, late: object.PutOptions{Expires: later}, stored: true, expires: later},
+		{name: "no expiry after all", begin: object.PutOptions{Expires: later}, stored: true},
+		{name: "kept expiry", stands: true, late: object.PutOptions{KeepExpiry: true}, stored: true, expires: soon},
+		{name: "kept expiry of what came between", late: object.PutOptions{KeepExpiry: true}, stored: true, expires: later,
+			between: func(c *Catalog) { put(t, c, "k", 1, object.PutOptions{Expires: later}) }},
+		{name: "replaced", stands: true, late: object.PutOptions{WantReplaced: true}, stored: true, replaced: true},
+		{name: "replaced not wanted after all", stands: true, begin: object.PutOptions{WantReplaced: true}, stored: true},
+		{name: "absent", late: object.PutOptions{Condition: object.IfAbsent}, stored: true},
+		{name: "not absent", stands: true, late: object.PutOptions{Condition: object.IfAbsent, WantReplaced: true, Expires: later},
+			expires: soon, replaced: true},
+		{name: "not absent any more", late: object.PutOptions{Condition: object.IfAbsent},
+			between: func(c *Catalog) { put(t, c, "k", 1, object.PutOptions{}) }},
+		{name: "absent by now", stands: true, late: object.PutOptions{Condition: object.IfAbsent}, between: gone, stored: true},
+		{name: "present", stands: true, late: object.PutOptions{Condition: object.IfPresent}, stored: true},
+		{name: "not present", late: object.PutOptions{Condition: object.IfPresent}},
+		{name: "not present any more", stands: true, late: object.PutOptions{Condition: object.IfPresent}, between: gone},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var l ledger
+			c := newCatalog(t, Config{OnFree: l.free})
+			if test.stands {
+				put(t, c, "k", 1, object.PutOptions{Expires: soon})
+			}
+			s := stage(t, c, "k", 2, test.begin)
+			if err := s.SetOptions(test.late); err != nil {
+				t.Fatal(err)
+			}
+			if test.between != nil {
+				test.between(c)
+			}
+			r, err := s.Commit(2)
+			if err != nil || r.Stored != test.stored || (r.Replaced != nil) != test.replaced {
+				t.Fatalf("Commit = %+v, %v; want stored %v, replaced %v", r, err, test.stored, test.replaced)
+			}
+			if r.Replaced != nil {
+				r.Replaced.Release()
+			}
+			if n := l.count(s.Version()); (n == 0) != test.stored || n > 1 {
+				t.Errorf("freed %d times, stored %v", n, test.stored)
+			}
+			if i, _ := c.Stat("k"); !i.Expires.Equal(test.expires) {
+				t.Errorf("expires %v, want %v", i.Expires, test.expires)
+			}
+		})
+	}
+}
+
+func TestSetOptionsRefuses(t *testing.T) {
+	c := newCatalog(t, Config{})
+	s := stage(t, c, "k", 1, object.PutOptions{Condition: object.IfAbsent})
+	if err := s.SetOptions(object.PutOptions{Condition: 3}); !errors.Is(err, wire.ErrRequest) {
+		t.Errorf("unknown condition: %v", err)
+	}
+	put(t, c, "k", 1, object.PutOptions{})
+	if r, err := s.Commit(1); err != nil || r.Stored {
+		t.Errorf("Commit by the first options: %+v, %v; want it refused", r, err)
+	}
+	if err := s.SetOptions(object.PutOptions{}); err != nil {
+		t.Errorf("SetOptions after Commit: %v", err)
+	}
+	if _, err := s.Commit(1); !errors.Is(err, wire.ErrRequest) {
+		t.Errorf("Commit again: %v", err)
 	}
 }

@@ -67,6 +67,15 @@ type PutOptions struct {
 	WantReplaced bool
 	// Shape overrides the shape that size and pool would give; zero means auto.
 	Shape Shape
+
+	// Finish settles options that are known only behind the body; nil: these
+	// are final. It is called once, after the body's last byte was read and
+	// before the version is committed, while nothing reads the body, and not at
+	// all if the Put ends before that. It gets the options of the Put and may
+	// change Expires, KeepExpiry, Condition and WantReplaced; the commit goes by
+	// what it leaves. It may block as the body may. Its error gives the version
+	// up and is returned by Put.
+	Finish func(*PutOptions) error
 }
 
 // PutResult is what a Put did.
