@@ -83,7 +83,7 @@ func (m *markedWriter) Write(b []byte) (int, error) {
 
 // Put stores size bytes of body as the newest version of a key.
 func (p *Proxy) Put(ctx context.Context, key string, size int64, body io.Reader, o object.PutOptions) (object.PutResult, error) {
-	t := &target{events: make(chan stripe.Event, 64), notify: make(chan struct{}, 1), done: make(chan struct{})}
+	t := &target{opts: o, events: make(chan stripe.Event, 64), notify: make(chan struct{}, 1), done: make(chan struct{})}
 	u, err := p.beginUpload(key, size, o, t)
 	if standing, failed := conditionFailed(err); failed {
 		return object.PutResult{Replaced: p.pinned(standing)}, nil
@@ -108,6 +108,7 @@ func (p *Proxy) pinned(pin *catalog.Pin) object.Reader {
 // target is the engine's Target inside the proxy.
 type target struct {
 	u      *upload
+	opts   object.PutOptions
 	events chan stripe.Event
 	notify chan struct{} // capacity 1: queue or err changed
 	done   chan struct{} // closed when the writer is through
@@ -182,6 +183,14 @@ func (t *target) Events() <-chan stripe.Event { return t.events }
 
 // Commit implements stripe.Target.
 func (t *target) Commit(ctx context.Context, size int64, stripes uint32) (object.PutResult, error) {
+	if t.opts.Finish != nil {
+		if err := t.opts.Finish(&t.opts); err != nil {
+			return object.PutResult{}, err
+		}
+		if err := t.u.staged.SetOptions(t.opts); err != nil {
+			return object.PutResult{}, err
+		}
+	}
 	res, err := t.u.commit(ctx, size, stripes)
 	return object.PutResult{Stored: res.Stored, Info: res.Info, Replaced: t.u.p.pinned(res.Replaced)}, err
 }
