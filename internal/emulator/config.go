@@ -30,7 +30,8 @@ type Config struct {
 	// Prefix begins every function's name; empty means "node-".
 	Prefix string
 
-	// Binary is the path of the executable that every instance runs.
+	// Binary is the path of the executable that every instance runs. A relative
+	// one starts from the directory that New is called in.
 	Binary string
 	// Env is added to the clean environment of instances, as a function's own
 	// environment variables are: at most 4 KiB in all.

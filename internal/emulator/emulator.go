@@ -22,6 +22,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
@@ -77,6 +78,11 @@ func New(cfg Config) (*Emulator, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("emulator: %w", err)
 	}
+	binary, err := filepath.Abs(cfg.Binary) // instances have directories of their own
+	if err != nil {
+		return nil, fmt.Errorf("emulator: Binary: %w", err)
+	}
+	cfg.Binary = binary
 	if cfg.Listener == nil {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {

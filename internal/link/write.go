@@ -9,6 +9,9 @@ import (
 // cheap per byte, little enough that memory is released soon.
 const batchBytes = 1 << 20
 
+// maxPieces bounds the slices of one write call, as systems do (IOV_MAX).
+const maxPieces = 1000
+
 // write writes what is queued until the link is closed. Every block that was
 // queued is released when it returns.
 func (c *Conn) write() (err error) {
@@ -33,7 +36,8 @@ func (c *Conn) write() (err error) {
 		}
 		iov = iov[:0]
 		end, n := done, 0
-		for end < len(queue) && n < batchBytes {
+		// Frames without a body may follow a full batch: they cost next to nothing.
+		for end < len(queue) && (n < batchBytes || queue[end].ctl != nil) && len(iov) < maxPieces {
 			f := &queue[end]
 			iov, n = f.appendTo(iov, n)
 			end++

@@ -120,6 +120,11 @@ func (l *proxyLink) control(t wire.Type, meta []byte) error {
 		return err
 	}
 	if m.Epoch == l.n.machine.Epoch() {
+		if t == wire.TypeWelcome && m.Number == 1 && !l.n.machine.Accepting() && m.Session == l.n.machine.Session() {
+			if err := l.n.drop(); err != nil {
+				return err
+			}
+		}
 		l.n.step(lifecycle.Event{Kind: kind, Session: m.Session, Link: l.number, Number: m.Number})
 	}
 	return nil

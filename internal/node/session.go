@@ -94,6 +94,21 @@ func (n *Node) freshStore(inv *wire.Invocation) (*store.Store, error) {
 		}
 		return nil, nil
 	}
+	return n.newStore(inv)
+}
+
+// drop empties the instance because its proxy does not know what it holds.
+func (n *Node) drop() error {
+	fresh, err := n.newStore(n.session.inv)
+	if err == nil {
+		n.replace(fresh, n.node)
+	}
+	return err
+}
+
+// newStore makes an empty store of the capacity that an invocation asks for and
+// the memory allows.
+func (n *Node) newStore(inv *wire.Invocation) (*store.Store, error) {
 	capacity := inv.Capacity
 	if own := store.CapacityOf(n.cfg.Memory); n.cfg.Memory > 0 && (capacity == 0 || own < capacity) {
 		capacity = own
@@ -109,7 +124,7 @@ func (n *Node) freshStore(inv *wire.Invocation) (*store.Store, error) {
 // being written to a link stay until that is over.
 func (n *Node) replace(fresh *store.Store, node uint32) {
 	if n.store != nil {
-		n.log.Info("chunks of an earlier epoch dropped", "chunks", n.store.Len(), "bytes", n.store.Used())
+		n.log.Info("chunks dropped", "chunks", n.store.Len(), "bytes", n.store.Used())
 		n.history.emptied()
 		_ = n.store.Close() // munmap of the store's own mapping cannot fail
 	}

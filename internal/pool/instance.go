@@ -237,7 +237,9 @@ func (n *node) freesDone(c *Call, err error) []func() {
 
 // speaks makes the instance of a hello the node's current one and takes over
 // what it says of itself; at a hello nothing is in flight, so that is exact.
-func (n *node) speaks(h *wire.Hello) {
+// drop tells that it holds chunks of which nothing is known here, because it was
+// given up as lost; the welcome tells it to drop them.
+func (n *node) speaks(h *wire.Hello) (drop bool) {
 	var i *instance
 	for _, k := range n.instances {
 		if k.id == h.Instance {
@@ -247,10 +249,15 @@ func (n *node) speaks(h *wire.Hello) {
 	if i == nil {
 		i = &instance{number: n.pool.instances.Add(1), id: h.Instance, born: time.Now()}
 		n.instances = append(n.instances, i)
+		drop = h.Chunks > 0
 	}
 	i.capacity = int64(h.Capacity)
 	i.held = int64(h.Used)
+	if drop {
+		i.held = 0
+	}
 	n.current = i
+	return drop
 }
 
 // forget drops an instance whose holdings are known gone.

@@ -182,7 +182,12 @@ func (n *node) welcome(a lifecycle.Action, after []func()) []func() {
 	if l == nil || n.hello == nil {
 		return after
 	}
-	n.speaks(n.hello)
+	number := uint64(0)
+	if n.speaks(n.hello) {
+		number = 1
+		n.pool.log.Info("instance holds chunks of which nothing is known", "node", n.id,
+			"instance", n.hello.Instance, "chunks", n.hello.Chunks, "bytes", n.hello.Used)
+	}
 	for _, old := range n.links {
 		if old != l && old.instance == n.current {
 			old.conn.Close(wire.Errorf(wire.CodeClosed, "the instance dialled again"))
@@ -191,7 +196,7 @@ func (n *node) welcome(a lifecycle.Action, after []func()) []func() {
 	n.link = l
 	l.session = a.Session
 	l.instance = n.current
-	n.answer(a.Link, wire.TypeWelcome, 0)
+	n.answer(a.Link, wire.TypeWelcome, number)
 	return append(after, n.sendFrees()...)
 }
 

@@ -73,7 +73,9 @@ func (m *Hello) Decode(b []byte) error {
 
 // Session is the metadata of WELCOME, ASLEEP, STAY, PING, PONG and BYE, and of
 // SLEEP, where Number is how many requests the node received on this link in
-// this session. In PING and PONG Number pairs the two; elsewhere it is 0.
+// this session. In PING and PONG Number pairs the two. In WELCOME it is 1 if the
+// proxy knows nothing of what the instance holds, which then drops all of it.
+// Elsewhere it is 0.
 type Session struct {
 	Epoch   uint64
 	Session uint64
