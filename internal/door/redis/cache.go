@@ -23,7 +23,8 @@ type Objects interface {
 	Open(ctx context.Context, key string) (object.Reader, error)
 	// Put stores size bytes read from body; it reads no more than size. On an
 	// error, and when the condition of opts does not hold, it may leave body
-	// unread. An error of body stores nothing. Body is not used after Put returns.
+	// unread. An error of body stores nothing. Neither body nor opts.Finish is
+	// used after Put returns.
 	Put(ctx context.Context, key string, size int64, body io.Reader, opts object.PutOptions) (object.PutResult, error)
 	// Delete makes the key a miss; take asks for a pinned Reader on what was
 	// deleted, which the caller closes.

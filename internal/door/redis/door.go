@@ -11,9 +11,9 @@
 // What differs from Redis, because it is a cache of large objects:
 //
 //   - MSET is not atomic: its pairs are stored one by one as they arrive.
-//   - A value of more than 1 MiB that is followed by options (SET k v EX 60) is
-//     stored before its options take effect: its expiry is set right after it
-//     was stored, and NX and XX are judged when the value is complete.
+//   - A value of more than 1 MiB that is followed by options (SET k v NX) goes to
+//     the cache before its options are read. They take effect in one step with
+//     the value, but a value that NX or XX keeps out was sent for nothing.
 //   - EXPIRE with NX, XX, GT or LT, and GETEX, look first and change then.
 //   - The arguments of one command, values aside, may be 1 MiB together, and a
 //     key 64 KiB.

@@ -23,6 +23,10 @@ type fakeCache struct {
 
 	putting chan string // gets the key when Put begins, if not nil
 
+	// gaps has what others do just after a method, by its name, took effect and
+	// before it returns. Each happens once.
+	gaps map[string]func()
+
 	mu      sync.Mutex
 	version uint64
 	objects map[string]fakeObject
@@ -37,6 +41,17 @@ type fakeObject struct {
 
 func newFake() *fakeCache {
 	return &fakeCache{max: 64 << 20, objects: make(map[string]fakeObject)}
+}
+
+// gap lets happen what comes after a method.
+func (f *fakeCache) gap(method string) {
+	f.mu.Lock()
+	happen := f.gaps[method]
+	delete(f.gaps, method)
+	f.mu.Unlock()
+	if happen != nil {
+		happen()
+	}
 }
 
 // standing returns the object under key unless it expired. Callers hold mu.
@@ -110,12 +125,17 @@ func (f *fakeCache) Put(ctx context.Context, key string, size int64, body io.Rea
 		return res, nil
 	}
 	data := make([]byte, size)
-	if _, err := io.ReadFull(body, data); err != nil {
+	_, err := io.ReadFull(body, data)
+	if err == nil && opts.Finish != nil {
+		err = opts.Finish(&opts)
+	}
+	if err != nil {
 		f.mu.Lock()
 		f.aborted++
 		f.mu.Unlock()
 		return object.PutResult{}, err
 	}
+	defer f.gap("Put")
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if res, unmet := f.unmet(key, opts); unmet {

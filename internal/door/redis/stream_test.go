@@ -71,6 +71,70 @@ func TestOptionsBehindLargeValues(t *testing.T) {
 	}
 }
 
+// Whoever overwrites a value between its commit and its reply does not inherit
+// the expiry of its SET, and what KEEPTTL keeps is of the version it replaced.
+func TestOptionsBehindLargeValuesAreOfTheirValue(t *testing.T) {
+	for _, size := range []int{heldValue, heldValue + 1} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			f := newFake()
+			other := func(opts object.PutOptions) func() {
+				return func() { f.Put(t.Context(), "k", 5, strings.NewReader("other"), opts) }
+			}
+			addr, _ := serve(t, f, Config{})
+			c := dial(t, addr)
+			value := pattern(size)
+			for _, step := range []struct {
+				options []string
+				between object.PutOptions // of the Put that comes then
+				want    string
+				expires string
+			}{
+				{[]string{"EX", "100"}, object.PutOptions{}, ok, ":-1\r\n"},
+				{[]string{"NX"}, object.PutOptions{}, null, ":-1\r\n"},
+				{[]string{"PX", "1"}, object.PutOptions{Expires: time.Unix(4e9, 0)}, ok, ":4000000000\r\n"},
+				{[]string{"XX", "GET", "EXAT", "5000000000"}, object.PutOptions{KeepExpiry: true}, bulkOf("other"), ":5000000000\r\n"},
+				{[]string{"KEEPTTL"}, object.PutOptions{}, ok, ":-1\r\n"},
+			} {
+				f.mu.Lock()
+				f.gaps = map[string]func(){"Put": other(step.between)}
+				f.mu.Unlock()
+				go io.WriteString(c.Conn, cmd(append([]string{"SET", "k", value}, step.options...)...)+cmd("EXPIRETIME", "k")+cmd("GET", "k"))
+				c.expect(step.want + step.expires + bulkOf("other"))
+			}
+		})
+	}
+}
+
+// An overwrite between the end of a long value and its options changes what NX,
+// XX and KEEPTTL see.
+func TestOptionsBehindLargeValuesAreJudgedAtTheCommit(t *testing.T) {
+	value := pattern(2 << 20)
+	for _, tt := range []struct {
+		option  string
+		want    string
+		stands  string
+		expires string
+	}{
+		{"NX", null, "other", ":4000000000\r\n"},
+		{"XX", ok, value, ":-1\r\n"},
+		{"KEEPTTL", ok, value, ":4000000000\r\n"},
+		{"GET", bulkOf("other"), value, ":-1\r\n"},
+	} {
+		t.Run(tt.option, func(t *testing.T) {
+			f := newFake()
+			f.putting = make(chan string, 1)
+			addr, _ := serve(t, f, Config{})
+			c := dial(t, addr)
+			option := bulkOf(tt.option)
+			c.send(strings.TrimSuffix(cmd("SET", "k", value, tt.option), option))
+			<-f.putting // the key was free then
+			f.Put(t.Context(), "k", 5, strings.NewReader("other"), object.PutOptions{Expires: time.Unix(4e9, 0)})
+			c.send(option + cmd("EXPIRETIME", "k") + cmd("GET", "k"))
+			c.expect(tt.want + tt.expires + bulkOf(tt.stands))
+		})
+	}
+}
+
 func TestMSETStreamsValueByValue(t *testing.T) {
 	f := newFake()
 	addr, d := serve(t, f, Config{})

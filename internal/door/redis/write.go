@@ -33,7 +33,7 @@ func (c *conn) put(ctx context.Context, key []byte, size int64, opts object.PutO
 }
 
 // heldValue is how long a value may be to be held until the options behind it
-// are known.
+// are known, so that one they keep out (SET k v NX) costs the cache nothing.
 const heldValue = 1 << 20
 
 func set(ctx context.Context, c *conn, args [][]byte) error {
