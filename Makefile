@@ -44,7 +44,7 @@ fuzz: ## run every fuzz target for FUZZTIME (10s)
 	done
 
 bench: build ## measure speed, beside redis-server if it is installed (ARGS: flags of infinicache bench)
-	bin/infinicache bench --compare-redis auto $(ARGS)
+	bin/infinicache bench --up --compare-redis auto $(ARGS)
 
 replay: build ## replay the first 2,000 requests of TRACE at a hundredth of their size
 	bin/infinicache replay $(TRACE) --scale 0.01 --requests 2000 --verify --up $(ARGS)

@@ -47,7 +47,7 @@ func startUp(ctx context.Context, stderr io.Writer, extra []string) (*child, err
 		return nil, err
 	}
 	args := append([]string{"up", "--client", "127.0.0.1:0", "--redis", "127.0.0.1:0", "--admin", "127.0.0.1:0",
-		"--log-level", "warn", "--until-eof"}, extra...)
+		"--log-level", "error", "--until-eof"}, extra...)
 	c := &child{cmd: exec.Command(own, args...), ended: make(chan error, 1)}
 	c.cmd.Stderr = stderr
 	// A Ctrl-C in the terminal is for this process, which then ends the child.

@@ -73,3 +73,6 @@ func shortTime(seconds float64) string {
 		return d.Round(time.Second).String()
 	}
 }
+
+// percent writes a share.
+func percent(x float64) string { return fmt.Sprintf("%.1f %%", 100*x) }

@@ -178,9 +178,20 @@ func (s *system) run(ctx context.Context, ready func()) error {
 	}, func() {
 		s.log.Info("serving", "nodes", s.cfg.nodes, "memory", s.cfg.memory, "epoch", s.epoch, "seed", s.cfg.seed,
 			"client", s.client.Addr(), "redis", s.redis.Addr(), "admin", s.admin.Addr())
+		s.warnOfStrangers()
 		s.running.Store(true)
 		ready()
 	})
+}
+
+// warnOfStrangers tells of doors that other machines can reach: none has a
+// password.
+func (s *system) warnOfStrangers() {
+	for door, l := range map[string]net.Listener{"client": s.client, "redis": s.redis, "admin": s.admin} {
+		if at, ok := l.Addr().(*net.TCPAddr); ok && !at.IP.IsLoopback() {
+			s.log.Warn("a door without a password is open to other machines", "door", door, "address", at)
+		}
+	}
 }
 
 func (s *system) ready() error {
