@@ -59,6 +59,7 @@ type Conn struct {
 	finish error // if set: write what is queued, then close because of it
 
 	wake  chan struct{} // capacity 1: the queue is not empty, or closed is set
+	ended chan struct{} // closed when Run has ended
 	heard atomic.Int64  // when something last arrived, in ns since start
 	start time.Time
 }
@@ -81,7 +82,7 @@ func New(nc net.Conn, cfg Config) *Conn {
 	if cfg.MaxQueue == 0 {
 		cfg.MaxQueue = 1 << 16
 	}
-	c := &Conn{nc: nc, cfg: cfg, wake: make(chan struct{}, 1), start: time.Now()}
+	c := &Conn{nc: nc, cfg: cfg, wake: make(chan struct{}, 1), ended: make(chan struct{}), start: time.Now()}
 	if cfg.Greeting != nil {
 		c.queue = append(c.queue, frame{ctl: cfg.Greeting[:]})
 		c.wake <- struct{}{}
@@ -188,12 +189,24 @@ func (c *Conn) Silent() time.Duration {
 // RemoteAddr is the other side's address.
 func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
 
+// lastWords is how long what is queued may take to be written when the context of
+// Run has ended.
+const lastWords = 250 * time.Millisecond
+
 // Run reads and writes until the link ends, one way or another, and returns why
 // after everything it started has ended and every queued block was released.
-// The end of the stream between two frames is wire.ErrClosed.
+// The end of the stream between two frames is wire.ErrClosed. When ctx ends, what
+// is queued is written first, if that takes no longer than a moment.
 func (c *Conn) Run(ctx context.Context, h Handler) error {
-	stop := context.AfterFunc(ctx, func() { c.Close(context.Cause(ctx)) })
+	stop := context.AfterFunc(ctx, func() {
+		why := context.Cause(ctx)
+		c.Finish(why)
+		patience := time.AfterFunc(lastWords, func() { c.Close(why) })
+		<-c.ended
+		patience.Stop()
+	})
 	defer stop()
+	defer close(c.ended)
 	written := make(chan struct{})
 	go func() {
 		defer close(written)

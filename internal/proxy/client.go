@@ -121,6 +121,10 @@ func (c *client) end() {
 		u.up.abort(wire.ErrClosed)
 	}
 	for _, o := range opens {
+		// A client that leaves without a CLOSE has had what it has had.
+		if o.bytes > 0 {
+			c.p.metrics.hit(o.bytes)
+		}
 		o.pin.Release()
 	}
 }

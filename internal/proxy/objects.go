@@ -216,10 +216,10 @@ func (p *Proxy) Delete(_ context.Context, key string, take bool) (existed bool, 
 	return existed, p.pinned(pin), err
 }
 
-// SetExpiry changes when the newest version expires; the zero time is never. It
-// reports whether there is one.
-func (p *Proxy) SetExpiry(_ context.Context, key string, at time.Time) (bool, error) {
-	return p.catalog.SetExpiry(key, at)
+// SetExpiry changes when the newest version expires, if decide says so, in one
+// step with the look that decide takes at it; see [catalog.Catalog.SetExpiry].
+func (p *Proxy) SetExpiry(_ context.Context, key string, decide func(object.Info) (at time.Time, change bool)) (found, changed bool, err error) {
+	return p.catalog.SetExpiry(key, decide)
 }
 
 // Scan lists keys: about count from a cursor on, and the cursor to go on from,
