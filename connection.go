@@ -160,7 +160,7 @@ func (c *connection) find(id uint32) (stream, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.heard = true
-	if id > c.last {
+	if id == 0 || id > c.last {
 		return nil, wire.Errorf(wire.CodeProtocol, "stream %d was never begun", id)
 	}
 	return c.streams[id], nil
@@ -184,7 +184,7 @@ func (c *connection) frame(h wire.Header, meta []byte) error {
 		return err
 	}
 	over, err := s.frame(h, meta)
-	if over {
+	if over && err == nil { // else it hears of the link's end
 		c.forget(h.Stream)
 	}
 	return err

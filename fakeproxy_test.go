@@ -29,6 +29,7 @@ type fakeProxy struct {
 	counts    map[wire.Type]int
 	closes    map[wire.Code]int // of CLOSE, by code
 	complaint error             // what a client did that it must not
+	forgiving bool              // no complaint
 	faults    fakeFaults
 	changed   chan struct{} // closed when a frame was counted
 }
@@ -93,7 +94,7 @@ func (p *fakeProxy) serve(l net.Listener) {
 			err = fl.conn.Run(context.Background(), fl)
 			p.mu.Lock()
 			delete(p.links, fl)
-			if code := wire.CodeOf(err); code == wire.CodeProtocol && p.complaint == nil {
+			if code := wire.CodeOf(err); code == wire.CodeProtocol && p.complaint == nil && !p.forgiving {
 				p.complaint = err
 			}
 			p.mu.Unlock()
