@@ -8,8 +8,8 @@
 // that overlap, the one that commits last wins even if its number is lower.
 //
 // Every version's chunks are given to Config.OnFree exactly once, when neither a
-// name nor a pin needs them any more. No method calls back with a lock held, so
-// callbacks may use the catalog.
+// name nor a pin needs them any more. No method but SetExpiry calls back with a
+// lock held, so that callbacks may use the catalog.
 package catalog
 
 import (

@@ -48,6 +48,11 @@ func newCatalog(t testing.TB, cfg Config) *Catalog {
 	return c
 }
 
+// expireAt is a decision of SetExpiry that does not depend on what stands.
+func expireAt(at time.Time) func(object.Info) (time.Time, bool) {
+	return func(object.Info) (time.Time, bool) { return at, true }
+}
+
 // stage begins a 2+1 version with its stripes placed on nodes 0, 1, 2, each
 // played by the instance numbered one higher.
 func stage(t testing.TB, c *Catalog, key string, size int64, o object.PutOptions) *Staged {
@@ -96,7 +101,7 @@ func TestKeyLimits(t *testing.T) {
 		_, open := c.Open(test.key)
 		_, stat := c.Stat(test.key)
 		_, _, del := c.Delete(test.key, true)
-		_, expire := c.SetExpiry(test.key, time.Time{})
+		_, _, expire := c.SetExpiry(test.key, expireAt(time.Time{}))
 		for call, err := range map[string]error{"Begin": begin, "Open": open, "Stat": stat, "Delete": del, "SetExpiry": expire} {
 			if errors.Is(err, wire.ErrKey) == test.ok {
 				t.Errorf("%s with a key of %d bytes: %v", call, len(test.key), err)
@@ -158,7 +163,7 @@ func TestMissCauses(t *testing.T) {
 	}{
 		{wire.CauseDeleted, func(c *Catalog) { c.Delete("k", false) }},
 		{wire.CauseDeleted, func(c *Catalog) { c.Flush() }},
-		{wire.CauseDeleted, func(c *Catalog) { c.SetExpiry("k", time.Unix(1, 0)) }},
+		{wire.CauseDeleted, func(c *Catalog) { c.SetExpiry("k", expireAt(time.Unix(1, 0))) }},
 		{wire.CauseDeleted, func(c *Catalog) { put(t, c, "k", 1, object.PutOptions{Expires: time.Unix(1, 0)}) }},
 		{wire.CauseExpired, func(c *Catalog) { c.ExpireDue(time.Now().Add(2*time.Hour), 0) }},
 		{wire.CauseEvicted, func(c *Catalog) { c.Evict(nil) }},

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/infinicache/infinicache/internal/object"
 	"github.com/infinicache/infinicache/internal/wire"
 )
 
@@ -77,28 +78,37 @@ func (h *dueHeap) Pop() any {
 	return v
 }
 
-// SetExpiry lets the newest version of a key expire at another instant: the zero
-// time means never, one that is over deletes the object. It reports whether
-// there was such an object. Its error matches wire.ErrKey.
-func (c *Catalog) SetExpiry(key string, at time.Time) (bool, error) {
+// SetExpiry lets the newest version of a key expire at another instant, if it
+// shall: it asks decide, once, about the version that stands, and in the same
+// step does what that says. The zero time means never, one that is over deletes
+// the object. found reports whether there was a version to ask about, changed
+// what decide said. The error matches wire.ErrKey.
+//
+// decide runs with a lock held: it must be quick, and must use neither the
+// catalog nor its pins.
+func (c *Catalog) SetExpiry(key string, decide func(object.Info) (at time.Time, change bool)) (found, changed bool, err error) {
 	b, _, err := c.locate(key)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	var freed []*version
+	defer func() { c.free(freed) }()
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	now := time.Now()
 	v := c.current(b, key, now, &freed)
+	if v == nil {
+		return false, false, nil
+	}
+	at, change := decide(v.info())
 	switch {
-	case v == nil:
+	case !change:
 	case past(at, now):
 		c.detach(b, v, wire.CauseDeleted, &freed)
 	default:
 		c.due.set(v, millis(at))
 	}
-	b.mu.Unlock()
-	c.free(freed)
-	return v != nil, nil
+	return true, change, nil
 }
 
 // ExpireDue removes objects that are expired at now, those that expired first

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,13 +39,13 @@ func TestExpiry(t *testing.T) {
 		put(t, c, "dropped", 1, in(time.Second))
 		put(t, c, "dropped", 1, object.PutOptions{})
 		put(t, c, "persisted", 1, in(time.Second))
-		if ok, err := c.SetExpiry("persisted", time.Time{}); !ok || err != nil {
-			t.Errorf("SetExpiry = %v, %v", ok, err)
+		if found, changed, err := c.SetExpiry("persisted", expireAt(time.Time{})); !found || !changed || err != nil {
+			t.Errorf("SetExpiry = %v, %v, %v", found, changed, err)
 		}
 		put(t, c, "shortened", 1, object.PutOptions{})
-		c.SetExpiry("shortened", time.Now().Add(time.Second))
+		c.SetExpiry("shortened", expireAt(time.Now().Add(time.Second)))
 		put(t, c, "lengthened", 1, in(time.Second))
-		c.SetExpiry("lengthened", time.Now().Add(2*time.Second))
+		c.SetExpiry("lengthened", expireAt(time.Now().Add(2*time.Second)))
 		put(t, c, "never", 1, object.PutOptions{KeepExpiry: true, Expires: time.Unix(1, 0)})
 		late := stage(t, c, "late", 1, in(time.Second))
 		old := put(t, c, "late", 1, object.PutOptions{}).Info.Version
@@ -78,10 +79,68 @@ func TestExpiry(t *testing.T) {
 		if r, err := absent.Commit(1); err != nil || !r.Stored {
 			t.Errorf("IfAbsent on an expired object: %+v, %v", r, err)
 		}
-		if ok, _ := c.SetExpiry("kept", time.Now().Add(time.Hour)); ok {
+		if found, changed, _ := c.SetExpiry("kept", expireAt(time.Now().Add(time.Hour))); found || changed {
 			t.Error("SetExpiry revived an expired object")
 		}
 	})
+}
+
+func TestSetExpiryAsksFirst(t *testing.T) {
+	var l ledger
+	c := newCatalog(t, Config{OnFree: l.free})
+	asked := 0
+	set := func(at time.Time, change bool) (found, changed bool) {
+		found, changed, err := c.SetExpiry("k", func(i object.Info) (time.Time, bool) {
+			if asked++; i.Key != "k" || i.Size != 5 {
+				t.Errorf("asked about %+v", i)
+			}
+			return at, change
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found, changed
+	}
+	soon := time.Now().Add(time.Hour).Truncate(time.Millisecond)
+
+	if found, changed := set(soon, true); found || changed || asked != 0 {
+		t.Errorf("without an object: %v, %v, asked %d times", found, changed, asked)
+	}
+	put(t, c, "k", 5, object.PutOptions{Expires: soon})
+	for _, at := range []time.Time{{}, time.Unix(1, 0), soon.Add(1)} {
+		if found, changed := set(at, false); !found || changed {
+			t.Errorf("decided against %v: %v, %v", at, found, changed)
+		}
+		if i, err := c.Stat("k"); err != nil || !i.Expires.Equal(soon) {
+			t.Errorf("decided against %v: expires %v, %v", at, i.Expires, err)
+		}
+	}
+	if found, changed := set(time.Unix(1, 0), true); !found || !changed || len(l.freed) != 1 || c.Len() != 0 {
+		t.Errorf("an instant that is over: %v, %v, freed %v", found, changed, l.freed)
+	}
+	if asked != 4 {
+		t.Errorf("asked %d times in all, want 4", asked)
+	}
+}
+
+// Many who each add a second to the expiry lose none.
+func TestSetExpiryIsAtomic(t *testing.T) {
+	c := newCatalog(t, Config{})
+	start := time.Now().Add(time.Hour).Truncate(time.Millisecond)
+	put(t, c, "k", 1, object.PutOptions{Expires: start})
+	const many, each = 4, 1000
+	var wg sync.WaitGroup
+	for range many {
+		wg.Go(func() {
+			for range each {
+				c.SetExpiry("k", func(i object.Info) (time.Time, bool) { return i.Expires.Add(time.Second), true })
+			}
+		})
+	}
+	wg.Wait()
+	if i, err := c.Stat("k"); err != nil || !i.Expires.Equal(start.Add(many*each*time.Second)) {
+		t.Errorf("expires %v after the start, %v; want %v", i.Expires.Sub(start), err, many*each*time.Second)
+	}
 }
 
 func TestExpireDue(t *testing.T) {

@@ -309,7 +309,8 @@ func work(k *custody, c *Catalog, r *rand.Rand, name string) {
 	case 2:
 		c.Evict(func(p Place) bool { return p.Node == 2 })
 	case 3:
-		if _, err := c.SetExpiry(name, time.Now().Add(time.Duration(r.IntN(3)-1)*time.Millisecond)); err != nil {
+		at := time.Now().Add(time.Duration(r.IntN(3)-1) * time.Millisecond)
+		if _, _, err := c.SetExpiry(name, expireAt(at)); err != nil {
 			k.t.Error(err)
 		}
 	case 4:

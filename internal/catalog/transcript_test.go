@@ -113,7 +113,8 @@ func (s *script) run(cmd string, args []string) string {
 		i, err := s.c.Stat(args[0])
 		return answer(s.c.Lose(args[0], i.Version, wire.CauseLost), err)
 	case "ttl":
-		return answer(s.c.SetExpiry(args[0], time.Now().Add(duration(args[1]))))
+		found, _, err := s.c.SetExpiry(args[0], expireAt(time.Now().Add(duration(args[1]))))
+		return answer(found, err)
 	case "sleep":
 		time.Sleep(duration(args[0]))
 		return "ok"

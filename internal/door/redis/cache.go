@@ -37,9 +37,12 @@ type Objects interface {
 type Expirer interface {
 	// Stat describes the version that stands; wire.ErrNotFound is a miss.
 	Stat(ctx context.Context, key string) (object.Info, error)
-	// SetExpiry changes the expiry of the version that stands, where the zero
-	// time means never; false if there is none.
-	SetExpiry(ctx context.Context, key string, at time.Time) (bool, error)
+	// SetExpiry asks decide about the version that stands, and in the same step
+	// changes its expiry if decide says so: the zero time means never, one that
+	// is over deletes the object. found tells whether a version stands, changed
+	// what decide said. decide may run with locks of the cache held: it must not
+	// block, and must use neither the cache nor a Reader of it.
+	SetExpiry(ctx context.Context, key string, decide func(object.Info) (at time.Time, change bool)) (found, changed bool, err error)
 }
 
 // Keyspace speaks of all keys together.

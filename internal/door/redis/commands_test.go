@@ -1,9 +1,15 @@
 package redis
 
 import (
+	"fmt"
+	"io"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/infinicache/infinicache/internal/object"
 )
 
 const (
@@ -233,6 +239,78 @@ func TestQuit(t *testing.T) {
 	c.send(cmd("QUIT") + cmd("PING"))
 	c.expect(ok)
 	c.expectEnd()
+}
+
+// GETEX changes the expiry of the value that it returns, whatever comes between.
+func TestGetExIsAtomic(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		between func(f *fakeCache)
+		send    string
+		want    string
+	}{
+		{"overwritten", func(f *fakeCache) {
+			f.Put(t.Context(), "k", 3, strings.NewReader("new"), object.PutOptions{})
+		}, cmd("GETEX", "k", "EXAT", "5000000000"), bulkOf("new") + ":5000000000\r\n"},
+		{"overwritten, persisted", func(f *fakeCache) {
+			f.Put(t.Context(), "k", 3, strings.NewReader("new"), object.PutOptions{Expires: time.Unix(6e9, 0)})
+		}, cmd("GETEX", "k", "PERSIST"), bulkOf("new") + ":-1\r\n"},
+		{"overwritten, only read", func(f *fakeCache) {
+			f.Put(t.Context(), "k", 3, strings.NewReader("new"), object.PutOptions{})
+		}, cmd("GETEX", "k"), bulkOf("old") + ":-1\r\n"},
+		{"deleted", func(f *fakeCache) {
+			f.Delete(t.Context(), "k", false)
+		}, cmd("GETEX", "k", "EXAT", "5000000000"), null + ":-2\r\n"},
+		{"another expiry", func(f *fakeCache) {
+			f.SetExpiry(t.Context(), "k", func(object.Info) (time.Time, bool) { return time.Unix(6e9, 0), true })
+		}, cmd("GETEX", "k", "EXAT", "5000000000"), bulkOf("old") + ":5000000000\r\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFake()
+			f.gaps = map[string]func(){"Open": func() { tt.between(f) }}
+			addr, _ := serve(t, f, Config{})
+			c := dial(t, addr)
+			c.send(cmd("SET", "k", "old", "EXAT", "4000000000") + tt.send + cmd("EXPIRETIME", "k"))
+			c.expect(ok + tt.want)
+		})
+	}
+}
+
+// An expiry that is set only where there is none, and one that is removed, take
+// turns, however many clients do so at once.
+func TestExpiryDecisionsAreAtomic(t *testing.T) {
+	addr, _ := serve(t, newFake(), Config{})
+	first := dial(t, addr)
+	first.send(cmd("SET", "k", "v"))
+	first.expect(ok)
+	const clients, rounds = 4, 500
+	var set, removed atomic.Int64
+	var wg sync.WaitGroup
+	for range clients {
+		c := dial(t, addr)
+		wg.Go(func() {
+			go io.WriteString(c.Conn, strings.Repeat(cmd("EXPIREAT", "k", "5000000000", "NX")+cmd("PERSIST", "k"), rounds))
+			for range rounds {
+				for _, count := range []*atomic.Int64{&set, &removed} {
+					line, err := c.r.ReadString('\n')
+					if err != nil || line != zero && line != one {
+						t.Errorf("reply %q, %v", line, err)
+						return
+					}
+					if line == one {
+						count.Add(1)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	first.send(cmd("PERSIST", "k"))
+	left := ":" + fmt.Sprint(set.Load()-removed.Load()) + "\r\n"
+	if left != zero && left != one {
+		t.Errorf("set %d times, removed %d times", set.Load(), removed.Load())
+	}
+	first.expect(left)
 }
 
 func TestExpiredIsGone(t *testing.T) {

@@ -14,7 +14,6 @@
 //   - A value of more than 1 MiB that is followed by options (SET k v NX) goes to
 //     the cache before its options are read. They take effect in one step with
 //     the value, but a value that NX or XX keeps out was sent for nothing.
-//   - EXPIRE with NX, XX, GT or LT, and GETEX, look first and change then.
 //   - The arguments of one command, values aside, may be 1 MiB together, and a
 //     key 64 KiB.
 package redis

@@ -31,20 +31,14 @@ func expiryCommands() []command {
 	}
 }
 
-// setExpiry changes the expiry of key, where the zero time means never and a
-// past one deletes the key; false if the key is not there.
-func (c *conn) setExpiry(ctx context.Context, key []byte, at time.Time) (bool, error) {
-	var found bool
-	var err error
-	if at.IsZero() || at.After(time.Now()) {
-		found, err = c.door.cfg.Cache.SetExpiry(ctx, string(key), at)
-	} else {
-		found, _, err = c.door.cfg.Cache.Delete(ctx, string(key), false)
-	}
-	if isMiss(err) {
-		return false, nil
-	}
-	return found, err
+// setExpiry changes the expiry of key to at if allow says so of what stands
+// there: the zero time means never, and a past one deletes the key. It reports
+// whether it did. allow must not use the cache or a Reader of it.
+func (c *conn) setExpiry(ctx context.Context, key []byte, at time.Time, allow func(object.Info) bool) (bool, error) {
+	_, changed, err := c.door.cfg.Cache.SetExpiry(ctx, string(key), func(info object.Info) (time.Time, bool) {
+		return at, allow(info)
+	})
+	return changed, err
 }
 
 // expireAs makes EXPIRE and its kin: in seconds or milliseconds, relative to
@@ -63,21 +57,13 @@ func expireAs(name string, seconds, relative bool) handler {
 		if !ok {
 			return invalidExpire(name)
 		}
-		if cond != (expireConditions{}) {
-			info, found, err := c.stat(ctx, args[1])
-			if err != nil {
-				return err
-			}
-			if !found || !cond.allow(info, at) {
-				c.replyInt(0)
-				return nil
-			}
-		}
-		done, err := c.setExpiry(ctx, args[1], at)
+		changed, err := c.setExpiry(ctx, args[1], at, func(info object.Info) bool {
+			return cond.allow(info.Expires, at)
+		})
 		if err != nil {
 			return err
 		}
-		c.replyBool(done)
+		c.replyBool(changed)
 		return nil
 	}
 }
@@ -110,10 +96,9 @@ func parseExpireConditions(args [][]byte) (expireConditions, error) {
 	return e, nil
 }
 
-// allow tells whether an object may get the expiry at. One that never expires
-// counts as expiring infinitely late.
-func (e expireConditions) allow(info object.Info, at time.Time) bool {
-	old := info.Expires
+// allow tells whether an object that expires at old may get the expiry at. One
+// that never expires counts as expiring infinitely late.
+func (e expireConditions) allow(old, at time.Time) bool {
 	switch {
 	case e.nx && !old.IsZero(), e.xx && old.IsZero():
 		return false
@@ -126,18 +111,13 @@ func (e expireConditions) allow(info object.Info, at time.Time) bool {
 }
 
 func persist(ctx context.Context, c *conn, args [][]byte) error {
-	info, found, err := c.stat(ctx, args[1])
+	changed, err := c.setExpiry(ctx, args[1], time.Time{}, func(info object.Info) bool {
+		return !info.Expires.IsZero()
+	})
 	if err != nil {
 		return err
 	}
-	if found && !info.Expires.IsZero() {
-		if found, err = c.setExpiry(ctx, args[1], time.Time{}); err != nil {
-			return err
-		}
-	} else {
-		found = false
-	}
-	c.replyBool(found)
+	c.replyBool(changed)
 	return nil
 }
 

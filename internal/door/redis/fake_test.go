@@ -15,7 +15,7 @@ import (
 type fakeCache struct {
 	max int64
 
-	openErr error // of Open and Stat
+	openErr error // of Open, Stat and SetExpiry
 	putErr  error // of Put, before it reads
 	readErr error // of WriteRange, after readOK bytes
 	readOK  int64
@@ -73,6 +73,7 @@ func (f *fakeCache) Open(_ context.Context, key string) (object.Reader, error) {
 	if f.openErr != nil {
 		return nil, f.openErr
 	}
+	defer f.gap("Open")
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	o, ok := f.standing(key)
@@ -166,15 +167,23 @@ func (f *fakeCache) Delete(_ context.Context, key string, take bool) (bool, obje
 	return ok, nil, nil
 }
 
-func (f *fakeCache) SetExpiry(_ context.Context, key string, at time.Time) (bool, error) {
+func (f *fakeCache) SetExpiry(_ context.Context, key string, decide func(object.Info) (time.Time, bool)) (found, changed bool, err error) {
+	if f.openErr != nil {
+		return false, false, f.openErr
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	o, ok := f.standing(key)
-	if ok {
+	o, found := f.standing(key)
+	if !found {
+		return false, false, nil
+	}
+	at, change := decide(o.info)
+	if change {
 		o.info.Expires = at
 		f.objects[key] = o
+		f.standing(key) // not if at is over
 	}
-	return ok, nil
+	return true, change, nil
 }
 
 func (f *fakeCache) Scan(_ context.Context, cursor uint64, count int) ([]string, uint64, error) {
@@ -229,7 +238,12 @@ type fakeReader struct {
 	closed bool
 }
 
-func (r *fakeReader) Info() object.Info { return r.o.info }
+// Info takes the lock that SetExpiry decides under, as a catalog's pins do.
+func (r *fakeReader) Info() object.Info {
+	r.f.mu.Lock()
+	defer r.f.mu.Unlock()
+	return r.o.info
+}
 
 func (r *fakeReader) WriteRange(_ context.Context, w io.Writer, off, n int64) (int64, error) {
 	data := r.o.data[off:]

@@ -138,28 +138,31 @@ func getDel(ctx context.Context, c *conn, args [][]byte) error {
 	return c.sendObject(ctx, old)
 }
 
+// getEx changes the expiry of the version that it sends: if another took its
+// place in between, it begins again with that.
 func getEx(ctx context.Context, c *conn, args [][]byte) error {
 	opts, err := parseSetOptions("getex", args[2:], time.Now())
 	if err != nil {
 		return err
 	}
-	r, err := c.open(ctx, args[1])
-	if err != nil || r == nil {
-		return orNull(c, err)
-	}
-	if opts.persist || !opts.expires.IsZero() {
-		if _, err := c.setExpiry(ctx, args[1], opts.expires); err != nil {
-			r.Close()
+	for {
+		r, err := c.open(ctx, args[1])
+		if err != nil {
+			return err
+		}
+		if r == nil || !opts.persist && opts.expires.IsZero() {
+			return c.sendObject(ctx, r)
+		}
+		version := r.Info().Version
+		changed, err := c.setExpiry(ctx, args[1], opts.expires, func(now object.Info) bool {
+			return now.Version == version
+		})
+		if changed {
+			return c.sendObject(ctx, r)
+		}
+		r.Close()
+		if err != nil {
 			return err
 		}
 	}
-	return c.sendObject(ctx, r)
-}
-
-// orNull returns err, or replies null if there is none.
-func orNull(c *conn, err error) error {
-	if err == nil {
-		c.replyNull()
-	}
-	return err
 }
