@@ -11,15 +11,16 @@ import (
 	"strings"
 
 	"github.com/infinicache/infinicache/internal/object"
+	"github.com/infinicache/infinicache/internal/wire"
 )
 
 const (
 	// BaseData and BaseParity are the shape of large objects in a large pool.
 	BaseData   = 10
 	BaseParity = 2
-	// MinChunk is the size in bytes about which a chunk is worth a request of
-	// its own; smaller objects get fewer data chunks.
-	MinChunk = 128 << 10
+	// MinChunk is the size in bytes from which a chunk is worth a request of its
+	// own: one block. Smaller objects get fewer data chunks.
+	MinChunk = wire.BlockSize
 	// MaxChunks is the most chunks, d+p, that a shape may have.
 	MaxChunks = 64
 )
@@ -34,8 +35,8 @@ var Auto object.Shape
 // ShapeFor is the shape for an object of size bytes, negative if unknown, in a
 // pool of so many nodes.
 //
-// Auto gives 10+2 with as many data chunks as keep each near MinChunk or larger,
-// so that small objects are replicated (1+2). Any other want is taken for what it
+// Auto gives 10+2, or as many data chunks as the object has blocks if these are
+// fewer, so that small objects are replicated (1+2). Any other want is taken for what it
 // says. Both give way to the pool: with N < d+p nodes, p' = min(p, N-1) and
 // d' = min(d, N-p'). A pool of fewer than one node counts as one, which gives
 // 1+0.
@@ -44,7 +45,7 @@ func ShapeFor(size int64, nodes int, want object.Shape) object.Shape {
 	if s == Auto {
 		s = object.Shape{Data: BaseData, Parity: BaseParity}
 		if size >= 0 {
-			s.Data = int(min(max((size+MinChunk/2)/MinChunk, 1), BaseData))
+			s.Data = int(min(max((size+MinChunk-1)/MinChunk, 1), BaseData))
 		}
 	}
 	nodes = max(nodes, 1)
