@@ -133,6 +133,41 @@ func (p *fakeProxy) wait(ok func() bool) {
 	}
 }
 
+// counted is how many frames of a type came.
+func (p *fakeProxy) counted(t wire.Type) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.counts[t]
+}
+
+// closed is how many CLOSE came with a code.
+func (p *fakeProxy) closed(code wire.Code) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closes[code]
+}
+
+// linked is how many links there ever were.
+func (p *fakeProxy) linked() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.total
+}
+
+// stored is how many objects there are.
+func (p *fakeProxy) stored() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.objects)
+}
+
+// forgive keeps the proxy from complaining of what clients do.
+func (p *fakeProxy) forgive() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.forgiving = true
+}
+
 func (p *fakeProxy) count(h wire.Header) fakeFaults {
 	p.mu.Lock()
 	defer p.mu.Unlock()
