@@ -34,7 +34,7 @@ type upload struct {
 
 // maxEvents is how many events may wait for the engine, which never lets many
 // wait. A proxy that sends more asks for the same chunks time and again.
-const maxEvents = 1 << 10
+const maxEvents = 1 << 8
 
 // upload asks the proxy to take a new version and waits for its plan.
 func (c *connection) upload(ctx context.Context, m *wire.Put) (*upload, error) {
