@@ -2,10 +2,7 @@ package redis
 
 import (
 	"fmt"
-	"io"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -276,41 +273,40 @@ func TestGetExIsAtomic(t *testing.T) {
 	}
 }
 
-// An expiry that is set only where there is none, and one that is removed, take
-// turns, however many clients do so at once.
-func TestExpiryDecisionsAreAtomic(t *testing.T) {
-	addr, _ := serve(t, newFake(), Config{})
-	first := dial(t, addr)
-	first.send(cmd("SET", "k", "v"))
-	first.expect(ok)
-	const clients, rounds = 4, 500
-	var set, removed atomic.Int64
-	var wg sync.WaitGroup
-	for range clients {
-		c := dial(t, addr)
-		wg.Go(func() {
-			go io.WriteString(c.Conn, strings.Repeat(cmd("EXPIREAT", "k", "5000000000", "NX")+cmd("PERSIST", "k"), rounds))
-			for range rounds {
-				for _, count := range []*atomic.Int64{&set, &removed} {
-					line, err := c.r.ReadString('\n')
-					if err != nil || line != zero && line != one {
-						t.Errorf("reply %q, %v", line, err)
-						return
-					}
-					if line == one {
-						count.Add(1)
-					}
+// Conditions on an expiry are judged by what stands when it is changed.
+func TestExpiryConditionsAreAtomic(t *testing.T) {
+	const never = 0
+	for _, tt := range []struct {
+		before, between int64 // expiry when the command comes, and just before it takes effect
+		send            string
+		want            string
+		after           string
+	}{
+		{never, 5e9, "EXPIREAT k 7000000000 NX", zero, ":5000000000\r\n"},
+		{5e9, never, "EXPIREAT k 7000000000 NX", one, ":7000000000\r\n"},
+		{5e9, never, "EXPIREAT k 7000000000 XX", zero, ":-1\r\n"},
+		{5e9, 8e9, "EXPIREAT k 7000000000 GT", zero, ":8000000000\r\n"},
+		{8e9, 5e9, "EXPIREAT k 7000000000 GT", one, ":7000000000\r\n"},
+		{8e9, 5e9, "EXPIREAT k 7000000000 LT", zero, ":5000000000\r\n"},
+		{5e9, 8e9, "EXPIREAT k 1 GT", zero, ":8000000000\r\n"},
+		{never, 5e9, "PERSIST k", one, ":-1\r\n"},
+		{5e9, never, "PERSIST k", zero, ":-1\r\n"},
+	} {
+		t.Run(fmt.Sprint(tt.send, tt.before, tt.between), func(t *testing.T) {
+			f := newFake()
+			expire := func(at int64) {
+				var opts object.PutOptions
+				if at != never {
+					opts.Expires = time.Unix(at, 0)
 				}
+				f.Put(t.Context(), "k", 1, strings.NewReader("v"), opts)
 			}
+			expire(tt.before)
+			f.gaps = map[string]func(){"SetExpiry": func() { expire(tt.between) }}
+			addr, _ := serve(t, f, Config{})
+			script{{tt.send, tt.want}, {"EXPIRETIME k", tt.after}}.run(t, dial(t, addr))
 		})
 	}
-	wg.Wait()
-	first.send(cmd("PERSIST", "k"))
-	left := ":" + fmt.Sprint(set.Load()-removed.Load()) + "\r\n"
-	if left != zero && left != one {
-		t.Errorf("set %d times, removed %d times", set.Load(), removed.Load())
-	}
-	first.expect(left)
 }
 
 func TestExpiredIsGone(t *testing.T) {

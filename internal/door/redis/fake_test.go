@@ -23,8 +23,8 @@ type fakeCache struct {
 
 	putting chan string // gets the key when Put begins, if not nil
 
-	// gaps has what others do just after a method, by its name, took effect and
-	// before it returns. Each happens once.
+	// gaps has what others do, once, just after Put or Open took effect and before
+	// it returns, or just before SetExpiry takes effect.
 	gaps map[string]func()
 
 	mu      sync.Mutex
@@ -43,7 +43,7 @@ func newFake() *fakeCache {
 	return &fakeCache{max: 64 << 20, objects: make(map[string]fakeObject)}
 }
 
-// gap lets happen what comes after a method.
+// gap lets happen what gaps has for a method.
 func (f *fakeCache) gap(method string) {
 	f.mu.Lock()
 	happen := f.gaps[method]
@@ -171,6 +171,7 @@ func (f *fakeCache) SetExpiry(_ context.Context, key string, decide func(object.
 	if f.openErr != nil {
 		return false, false, f.openErr
 	}
+	f.gap("SetExpiry")
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	o, found := f.standing(key)
