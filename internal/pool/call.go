@@ -218,7 +218,7 @@ func (n *node) answered(l *nodeLink, c *Call, err error) []func() {
 		if err == nil {
 			l.instance.held += c.cost
 			if c.over { // kept, but its asker is gone
-				l.instance.dead = append(l.instance.dead, dead{c.chunk, c.cost})
+				l.instance.bury(dead{c.chunk, c.cost})
 			}
 		}
 	}
@@ -248,7 +248,7 @@ func (n *node) broken(l *nodeLink, c *Call, err error, after []func()) []func() 
 	if c.kind == callStore {
 		n.reserved -= c.cost
 		l.instance.held += c.cost
-		l.instance.dead = append(l.instance.dead, dead{c.chunk, c.cost})
+		l.instance.bury(dead{c.chunk, c.cost})
 	}
 	return n.tell(c, err, after)
 }

@@ -19,13 +19,21 @@ type instance struct {
 	capacity int64
 	held     int64 // bytes of chunks there, dead ones included
 	dead     []dead
-	born     time.Time // first hello
+	// deadBytes is the sum of dead's costs.
+	deadBytes int64
+	born      time.Time // first hello
 }
 
 // dead is a chunk that nobody needs any more but that the instance still holds.
 type dead struct {
 	chunk wire.Chunk
 	cost  int64
+}
+
+// bury notes a dead chunk.
+func (i *instance) bury(d dead) {
+	i.dead = append(i.dead, d)
+	i.deadBytes += d.cost
 }
 
 // State is what can be said of a place without asking the node.
@@ -146,10 +154,36 @@ func (p *Pool) Free(at catalog.Place, chunk wire.Chunk, cost int64) {
 	n.mu.Lock()
 	var after []func()
 	if i := n.known(at.Instance); i != nil {
-		i.dead = append(i.dead, dead{chunk, cost})
+		i.bury(dead{chunk, cost})
 		if i == n.current && n.machine.Phase() == lifecycle.Awake {
-			after = n.sendFrees()
+			if len(i.dead) >= freeBatch || i.deadBytes >= freeBytes {
+				after = n.sendFrees()
+			} else if !n.freeSoon {
+				n.freeSoon = true
+				time.AfterFunc(freeDelay, n.freeLate)
+			}
 		}
+	}
+	n.mu.Unlock()
+	run(after)
+}
+
+// A FREE costs a request like any other, so dead chunks are gathered: until they
+// are many, or large, or a moment has passed.
+const (
+	freeBatch = 64
+	freeBytes = 512 << 10
+	freeDelay = 25 * time.Millisecond
+)
+
+// freeLate sends what was gathered, if the node is still awake. Otherwise its
+// next welcome does.
+func (n *node) freeLate() {
+	n.mu.Lock()
+	n.freeSoon = false
+	var after []func()
+	if n.machine.Phase() == lifecycle.Awake {
+		after = n.sendFrees()
 	}
 	n.mu.Unlock()
 	run(after)
@@ -160,13 +194,11 @@ func (p *Pool) Dead(node uint32) int64 {
 	n := p.nodes[node]
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	var sum int64
+	sum := n.freeing
 	if n.current != nil {
-		for _, d := range n.current.dead {
-			sum += d.cost
-		}
+		sum += n.current.deadBytes
 	}
-	return sum + n.freeing
+	return sum
 }
 
 // Flush wakes a node that holds dead bytes and returns when it has let go of
@@ -208,6 +240,7 @@ func (n *node) sendFrees() []func() {
 	c := &Call{kind: callFree, n: n, frees: batch, holder: n.current}
 	for _, d := range batch {
 		n.freeing += d.cost
+		n.current.deadBytes -= d.cost
 	}
 	n.freeCall = c
 	n.freed = make(chan struct{})
@@ -225,7 +258,9 @@ func (n *node) freesDone(c *Call, err error) []func() {
 			c.holder.held -= d.cost
 		}
 	} else {
-		c.holder.dead = append(c.holder.dead, c.frees...)
+		for _, d := range c.frees {
+			c.holder.bury(d)
+		}
 	}
 	n.freeCall, n.freeErr = nil, err
 	close(n.freed)

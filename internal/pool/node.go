@@ -32,6 +32,7 @@ type node struct {
 	freed    chan struct{} // closed when it ends
 	freeErr  error         // how the last one ended
 	freeing  int64         // bytes it covers
+	freeSoon bool          // freeLate is to come
 
 	meter meter
 	wakes sync.WaitGroup

@@ -44,9 +44,7 @@ func (n *node) status() Status {
 	}
 	if i := n.current; i != nil {
 		s.Instance, s.Capacity, s.Held = i.id.String(), i.capacity, i.held
-		for _, d := range i.dead {
-			s.Dead += d.cost
-		}
+		s.Dead += i.deadBytes
 	}
 	if n.link != nil {
 		s.InFlight = len(n.link.calls)

@@ -21,7 +21,8 @@ type clientPut struct {
 }
 
 // creditStep is how much is owed before CREDIT is sent: a small part of the
-// window, so that the client never runs dry, and not every block.
+// window, so that the client never runs dry, and not every block. What is owed
+// below it stays owed, and the rest of the window is large enough to go on with.
 const creditStep = wire.PutWindow / 8
 
 // put begins a PUT.
@@ -119,7 +120,7 @@ func (u *clientPut) sent(n int) {
 	u.here -= int64(n)
 	u.owed += int64(n)
 	var credit int64
-	if (u.owed >= creditStep || u.here == 0) && !u.over {
+	if u.owed >= creditStep && !u.over {
 		credit, u.owed = u.owed, 0
 	}
 	u.mu.Unlock()

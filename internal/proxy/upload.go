@@ -34,16 +34,16 @@ type upload struct {
 	record []byte
 	tell   uploadListener
 
-	mu       sync.Mutex
-	stripes  []*uploadStripe
-	sent     int64 // bytes of object in the stripes begun
-	group    []uint32
-	groupOf  int // number of the group
-	settled  int // stripes
-	err      error
-	over     bool
-	waiters  []chan struct{} // closed when something settles or fails
-	deferred int             // goroutines placing
+	mu      sync.Mutex
+	stripes []*uploadStripe
+	sent    int64 // bytes of object in the stripes begun
+	group   []uint32
+	groupOf int // number of the group
+	settled int // stripes
+	err     error
+	over    bool
+	waiters []chan struct{} // closed when something settles or fails
+	ending  bool            // commit was asked for: its answer settles what is left
 }
 
 // uploadListener hears what becomes of stripes. It is called without locks, from
@@ -399,7 +399,9 @@ func (u *upload) settle(s *uploadStripe) {
 		}
 	}
 	u.wake()
-	go u.tell.stored(s.number)
+	if !u.ending {
+		go u.tell.stored(s.number)
+	}
 }
 
 // wake lets those who wait look again. u.mu is held.
@@ -470,6 +472,7 @@ func (u *upload) stop() {
 // commit waits until every stripe is settled and makes the version the newest.
 func (u *upload) commit(ctx context.Context, size int64, stripes uint32) (catalog.Result, error) {
 	u.mu.Lock()
+	u.ending = true
 	for {
 		var err error
 		switch {
