@@ -224,6 +224,9 @@ func (c *connection) Buffer(id uint32, b wire.Block, n int, vec [][]byte) [][]by
 		c.link.Close(err)
 		return vec
 	}
+	if r.arrives(b) && c.forget(id) {
+		r.pin.reads.Add(-1)
+	}
 	mem := r.sink.Buffer(b, n)
 	if len(mem) == 0 {
 		return vec

@@ -315,7 +315,6 @@ func (l *fakeLink) read(h wire.Header, meta []byte) error {
 		if f := l.p.faults.end; f != nil {
 			err = f(m.Stripe, w.Chunk)
 		}
-		complete := true
 		for i := w.From; i < w.To && err == nil; i++ {
 			k, ok := o.blocks[blockID{m.Stripe, w.Chunk, i}]
 			if !ok {
@@ -323,12 +322,11 @@ func (l *fakeLink) read(h wire.Header, meta []byte) error {
 			}
 			b, body := wire.Block{Stripe: m.Stripe, Chunk: w.Chunk, Index: i, Sum: k.sum}, k.body
 			if f := l.p.faults.block; f != nil && !f(l, &b, &body) {
-				complete = false
 				continue
 			}
 			l.conn.SendBlock(h.Stream, b, body, nil, nil)
 		}
-		if complete {
+		if err != nil {
 			code, d := wire.DoneOf(err)
 			d.Chunk = w.Chunk
 			l.conn.Send(wire.TypeEnd, code, h.Stream, d)

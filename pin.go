@@ -48,7 +48,7 @@ func (p *pin) release(why error) {
 
 // Read implements stripe.Source.
 func (p *pin) Read(index uint32, wants []wire.Want, sink stripe.Sink) (cancel func()) {
-	r := &reading{pin: p, stripe: index, sink: sink}
+	r := &reading{pin: p, stripe: index, sink: sink, asked: append([]wire.Want(nil), wants...)}
 	for _, w := range wants {
 		r.pending |= 1 << w.Chunk
 	}
@@ -78,9 +78,20 @@ type reading struct {
 	pin    *pin
 	stripe uint32
 	sink   stripe.Sink
+	asked  []wire.Want
 
 	// Of the goroutine that reads the link.
-	pending uint64 // chunks that have not ended
+	pending uint64 // chunks whose last block has not come and that have not failed
+}
+
+// arrives notes that a block comes, and tells whether it is the last of all.
+func (r *reading) arrives(b wire.Block) (last bool) {
+	for _, w := range r.asked {
+		if w.Chunk == b.Chunk && b.Index+1 >= w.To {
+			r.pending &^= 1 << w.Chunk
+		}
+	}
+	return r.pending == 0
 }
 
 // wants tells whether a block can belong to the read.

@@ -205,8 +205,8 @@ func (r *relay) End(chunk uint16, err error) {
 	}
 	if err != nil {
 		r.c.p.chunkFailed(r.o.pin, err)
-	}
-	r.end(chunk, err)
+		r.end(chunk, err)
+	} // else its last block has said so
 	r.mu.Lock()
 	r.open--
 	last := r.open == 0

@@ -65,7 +65,7 @@ const (
 
 	// Client to proxy.
 	TypeOpen   // read: pin the newest version of a key; answered by OPENED or DONE
-	TypeRead   // ask for blocks of chunks of an opened version; answered by BLOCK and END
+	TypeRead   // ask for blocks of chunks of an opened version; answered by BLOCK, or END
 	TypeClose  // release the pin of an opened version; code tells how its reads went
 	TypePut    // begin a new version; answered by PLACED or DONE
 	TypeStripe // how long the stripe is whose blocks follow
@@ -78,7 +78,7 @@ const (
 	TypePlaced // PUT may go on
 	TypeStored // a stripe of the PUT is settled: its memory is the client's again
 	TypeResend // a chunk of the PUT has a new node: send all of it again
-	TypeEnd    // one chunk of a READ is complete, or has failed
+	TypeEnd    // one chunk of a READ has failed; a complete one ends with its last block
 
 	// Both links.
 	TypeBlock  // one block of a chunk
