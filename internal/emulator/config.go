@@ -168,7 +168,7 @@ func (c Config) validate() error {
 		bad("Prefix", fmt.Sprintf("%q", c.Prefix), "1 to 54 letters, digits, - and _")
 	}
 	if err := executable(c.Binary); err != nil {
-		errs = append(errs, fmt.Errorf("Binary: %w", err))
+		errs = append(errs, fmt.Errorf("field Binary: %w", err))
 	}
 	size := 0
 	for k, v := range c.Env {

@@ -125,7 +125,7 @@ func (c *Code) replicate(chunks, dst [][]byte) error {
 func (c *Code) columns(all, dst [][]byte, size int, code func([][]byte) error) error {
 	full := size
 	for i := range all {
-		if s := shardAt(all, dst, i); s != nil && len(s) > 0 {
+		if s := shardAt(all, dst, i); len(s) > 0 {
 			full = min(full, len(s))
 		}
 	}

@@ -35,7 +35,6 @@ type node struct {
 	freeSoon bool          // freeLate is to come
 
 	meter meter
-	wakes sync.WaitGroup
 }
 
 func newNode(p *Pool, id uint32) (*node, error) {

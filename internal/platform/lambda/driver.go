@@ -83,16 +83,16 @@ func New(cfg Config) (*Driver, error) {
 	}
 	var errs []error
 	if cfg.Prefix == "" {
-		errs = append(errs, errors.New("Prefix: none given"))
+		errs = append(errs, errors.New("field Prefix: none given"))
 	}
 	if cfg.Timeout < time.Second || cfg.Timeout > MaxTimeout {
-		errs = append(errs, fmt.Errorf("Timeout: %v given, 1s to %v allowed", cfg.Timeout, MaxTimeout))
+		errs = append(errs, fmt.Errorf("field Timeout: %v given, 1s to %v allowed", cfg.Timeout, MaxTimeout))
 	}
 	if cfg.Memory < 0 {
-		errs = append(errs, fmt.Errorf("Memory: %d given, 0 or more allowed", cfg.Memory))
+		errs = append(errs, fmt.Errorf("field Memory: %d given, 0 or more allowed", cfg.Memory))
 	}
 	if cfg.Reserved < 0 {
-		errs = append(errs, fmt.Errorf("Reserved: %d given, 0 or more allowed", cfg.Reserved))
+		errs = append(errs, fmt.Errorf("field Reserved: %d given, 0 or more allowed", cfg.Reserved))
 	}
 	if cfg.AWS.Region == "" {
 		errs = append(errs, errors.New("AWS.Region: none given"))
