@@ -223,3 +223,34 @@ func TestClientThatLeavesInMidGetHarmsNobody(t *testing.T) {
 		w.NothingUnexplained()
 	})
 }
+
+// Pauses shorter than the linger cost no invocation and no preflight.
+func TestPauseBetweenReadsWakesNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := New(t, Config{})
+		c := w.Client()
+		want := content(1, 10<<20)
+		if _, err := c.PutBytes(t.Context(), "k", want); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.GetBytes(t.Context(), "k"); err != nil {
+			t.Fatal(err)
+		}
+		before, _ := w.Platform.Invocations()
+		for range 40 {
+			time.Sleep(150 * time.Millisecond)
+			began := time.Now()
+			got, err := c.GetBytes(t.Context(), "k")
+			if err != nil || !bytes.Equal(got, want) {
+				t.Fatalf("get: %v", err)
+			}
+			if d := time.Since(began); d > w.Platform.Thaw {
+				t.Errorf("a read took %v, as long as a wake-up", d)
+			}
+		}
+		// The two parity nodes may have gone to sleep: nothing asks them.
+		if after, _ := w.Platform.Invocations(); after != before {
+			t.Errorf("%d invocations for 40 reads with pauses of 150 ms", after-before)
+		}
+	})
+}
