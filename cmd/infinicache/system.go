@@ -111,12 +111,13 @@ func assemble(c upConfig, log *slog.Logger) (_ *system, err error) {
 	return s, nil
 }
 
-// epochAt makes an epoch of the clock's seconds, in the 24 bits that versions
-// leave for it. It starts over every 194 days, which is of no consequence: no
-// instance outlives its proxy here, so epochs need not rise, only differ.
+// epochAt makes an epoch of the clock: the tens of seconds since the start of
+// 2026, which fit the 28 bits that versions leave for it until 2111. Two runs
+// within ten seconds share one, which is of no consequence here: no instance
+// outlives its proxy.
 func epochAt(now time.Time) uint64 {
-	const most = 1<<24 - 1
-	return uint64(now.Unix())%most + 1
+	began := time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
+	return uint64(max(now.Sub(began), 0)/(10*time.Second)) + 1
 }
 
 // listen opens every listener and complains about all that fail.

@@ -23,8 +23,8 @@ import (
 )
 
 const (
-	// epochShift leaves 2^40 versions to an epoch and 2^24 epochs to a pool.
-	epochShift = 40
+	// epochShift leaves 2^36 versions to an epoch and 2^28 epochs to a pool.
+	epochShift = 36
 	maxEpoch   = 1<<(64-epochShift) - 1
 	maxCounter = 1<<epochShift - 1
 
@@ -35,7 +35,7 @@ const (
 
 // Config says how a catalog behaves.
 type Config struct {
-	// Epoch of the proxy's reign, 0 to 2^24-1: the upper bits of its versions.
+	// Epoch of the proxy's reign, 0 to 2^28-1: the upper bits of its versions.
 	Epoch uint64
 	// Ghosts is for how many keys that became a miss the cause is remembered, at
 	// 8 bytes each: rounded up to a multiple of 8,192; 0 means 131,072 (1 MiB).

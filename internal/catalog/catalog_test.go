@@ -82,7 +82,7 @@ func put(t testing.TB, c *Catalog, key string, size int64, o object.PutOptions) 
 }
 
 func TestNewComplainsOnce(t *testing.T) {
-	_, err := New(Config{Epoch: 1 << 24, Ghosts: -1})
+	_, err := New(Config{Epoch: 1<<28, Ghosts: -1})
 	if err == nil || !strings.Contains(err.Error(), "epoch") || !strings.Contains(err.Error(), "ghosts") {
 		t.Errorf("New = %v, want complaints about epoch and ghosts", err)
 	}
@@ -113,7 +113,7 @@ func TestKeyLimits(t *testing.T) {
 func TestVersions(t *testing.T) {
 	c := newCatalog(t, Config{Epoch: 7})
 	for i := range uint64(3) {
-		if got, want := put(t, c, "k", 1, object.PutOptions{}).Info.Version, 7<<40|i+1; got != want {
+		if got, want := put(t, c, "k", 1, object.PutOptions{}).Info.Version, 7<<36|i+1; got != want {
 			t.Errorf("version %d is %#x, want %#x", i, got, want)
 		}
 	}
