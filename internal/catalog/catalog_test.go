@@ -82,7 +82,7 @@ func put(t testing.TB, c *Catalog, key string, size int64, o object.PutOptions) 
 }
 
 func TestNewComplainsOnce(t *testing.T) {
-	_, err := New(Config{Epoch: 1<<28, Ghosts: -1})
+	_, err := New(Config{Epoch: 1 << 28, Ghosts: -1})
 	if err == nil || !strings.Contains(err.Error(), "epoch") || !strings.Contains(err.Error(), "ghosts") {
 		t.Errorf("New = %v, want complaints about epoch and ghosts", err)
 	}
