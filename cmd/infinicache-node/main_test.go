@@ -124,7 +124,7 @@ func (f *function) invocation() []byte {
 	secret := wire.Secret([]byte("key"), 1, 0, f.session)
 	inv := &wire.Invocation{
 		Protocol: wire.Version, Epoch: 1, Session: f.session, Secret: secret[:],
-		Proxy: f.ln.Addr().String(), LingerMillis: 50,
+		Proxy: f.ln.Addr().String(), Linger: wire.Linger{Stay: 50 * time.Millisecond},
 	}
 	b, _ := inv.Encode()
 	return b

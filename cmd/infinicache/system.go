@@ -19,6 +19,7 @@ import (
 	"github.com/infinicache/infinicache/internal/emulator"
 	"github.com/infinicache/infinicache/internal/platform/lambda"
 	"github.com/infinicache/infinicache/internal/pool"
+	"github.com/infinicache/infinicache/internal/pricing"
 	"github.com/infinicache/infinicache/internal/proxy"
 	"github.com/infinicache/infinicache/internal/store"
 	"github.com/infinicache/infinicache/internal/wire"
@@ -91,7 +92,7 @@ func assemble(c upConfig, log *slog.Logger) (_ *system, err error) {
 		Pool: pool.Config{
 			Driver: s.driver, Nodes: c.nodes, Epoch: s.epoch, Key: key,
 			Address: s.links.Addr().String(), Capacity: store.CapacityOf(c.memory),
-			Linger: c.linger, Seed: c.seed, Logger: log.With("part", "pool"),
+			Linger: pricing.Fixed(c.linger), Seed: c.seed, Logger: log.With("part", "pool"),
 		},
 		Shape: c.shape, Seed: c.seed, Registerer: registry, Logger: log.With("part", "proxy"),
 	})

@@ -38,7 +38,6 @@ var floors = map[string]int{
 	"internal/catalog":  1,
 	"internal/store":    1,
 	"internal/platform": 1,
-	"internal/pricing":  1,
 	"internal/trace":    1,
 	"internal/simnet":   1,
 
@@ -48,6 +47,7 @@ var floors = map[string]int{
 	"internal/placement": 0,
 	"internal/lifecycle": 0,
 	"internal/latency":   0,
+	"internal/pricing":   0,
 	"internal/object":    -1,
 
 	"internal/floors": 0,

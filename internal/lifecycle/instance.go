@@ -20,9 +20,11 @@ type Instance struct {
 	dialing bool   // a dial is under way
 	dialled bool   // this joining or rejoining has dialled before
 
-	received uint64 // requests on this link in this session
-	active   int    // requests that began and have not ended, of any session
-	asks     int    // SLEEPs on this link that are not answered
+	start    time.Duration // of the session, on the clock of Step's now
+	received uint64        // requests on this link in this session
+	active   int           // requests that began and have not ended, of any session
+	asks     int           // SLEEPs on this link that are not answered
+	busy     busy          // the session's requests by quantum
 }
 
 // Phase is where the instance is.
@@ -46,7 +48,7 @@ func (m *Instance) Accepting() bool { return m.phase == Serving || m.phase == As
 func (m *Instance) Step(now time.Duration, ev Event, acts []Action) []Action {
 	switch ev.Kind {
 	case OnBegan:
-		return m.began(ev.Link, acts)
+		return m.began(now, ev.Link, acts)
 	case OnEnded:
 		return m.ended(now, acts)
 	case OnInvoked:
@@ -100,6 +102,7 @@ func (m *Instance) invoked(now time.Duration, ev Event, acts []Action) []Action 
 	}
 	m.epoch, m.session, m.terms = ev.Epoch, ev.Session, ev.Terms.filled()
 	m.phase, m.dialled = Joining, false
+	m.start, m.busy = now, busy{}
 	if left := ev.Terms.Left; left != 0 {
 		acts = m.timers.arm(TimerDeadline, now+left-m.terms.Margin, acts)
 	}
@@ -127,12 +130,13 @@ func (m *Instance) welcome(now time.Duration, acts []Action) []Action {
 	return m.linger(now, acts)
 }
 
-func (m *Instance) began(link uint64, acts []Action) []Action {
+func (m *Instance) began(now time.Duration, link uint64, acts []Action) []Action {
 	if !m.Accepting() || link != m.link {
 		return acts
 	}
 	m.received++
 	m.active++
+	m.busy.came(m.terms.Linger.Quantum, now-m.start)
 	// A request that crossed the SLEEP makes that void; the proxy counts it
 	// too, and will answer STAY.
 	m.phase = Serving
@@ -149,14 +153,6 @@ func (m *Instance) ended(now time.Duration, acts []Action) []Action {
 		return m.linger(now, acts)
 	}
 	return acts
-}
-
-// linger waits for another request, if none is being served.
-func (m *Instance) linger(now time.Duration, acts []Action) []Action {
-	if m.active > 0 {
-		return acts
-	}
-	return m.timers.arm(TimerLinger, now+m.terms.Linger, acts)
 }
 
 func (m *Instance) ask(now time.Duration, acts []Action) []Action {

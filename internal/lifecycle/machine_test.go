@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/infinicache/infinicache/internal/wire"
 )
 
 func TestRequestWhileAwakeDoesNotAllocate(t *testing.T) {
@@ -69,7 +71,13 @@ func TestNonsense(t *testing.T) {
 				Timer: Timer(rng.UintN(uint(timerKinds) + 2)), Class: Class(rng.UintN(uint(classes) + 2)),
 				ID: rng.Uint64N(4), Session: rng.Uint64N(60), Epoch: rng.Uint64N(3),
 				Link: rng.Uint64N(3), Number: rng.Uint64N(4),
-				Terms: Terms{Left: time.Duration(rng.Int64N(1e10) - 1e9), Margin: -1},
+				Terms: Terms{
+					Left: time.Duration(rng.Int64N(1e10) - 1e9), Margin: -1,
+					Linger: wire.Linger{
+						Stay: time.Duration(rng.Int64N(1e9) - 5e8), Quantum: time.Duration(rng.Int64N(1e8) - 5e7),
+						Margin: time.Duration(rng.Int64N(1e8) - 5e7), Extra: rng.UintN(2) == 0,
+					},
+				},
 			}
 			ev.Instance[0] = byte(rng.UintN(8))
 			if rng.UintN(2) == 0 {

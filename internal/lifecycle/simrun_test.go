@@ -1,6 +1,10 @@
 package lifecycle
 
-import "time"
+import (
+	"time"
+
+	"github.com/infinicache/infinicache/internal/wire"
+)
 
 // request is one more; some are given up.
 func (s *sim) request() {
@@ -269,7 +273,7 @@ func (s *sim) give(in *simInstance, session uint64) {
 	}
 	in.frozen = true
 	terms := Terms{
-		Left: s.between(100*time.Millisecond, 3*time.Second), Linger: s.between(1, 120*time.Millisecond),
+		Left: s.between(100*time.Millisecond, 3*time.Second), Linger: s.lingering(),
 		JoinBudget: 300 * time.Millisecond, WelcomeBudget: 40 * time.Millisecond,
 		AnswerBudget: 60 * time.Millisecond, RedialFor: 150 * time.Millisecond,
 	}
@@ -281,6 +285,18 @@ func (s *sim) give(in *simInstance, session uint64) {
 			s.stepInstance(in, Event{Kind: OnInvoked, Session: session, Epoch: 1, Terms: terms})
 		})
 	})
+}
+
+// lingering is a time, or a quantum to mind.
+func (s *sim) lingering() wire.Linger {
+	l := wire.Linger{Stay: s.between(1, 120*time.Millisecond)}
+	if s.chance(50) {
+		return l
+	}
+	l.Quantum = s.between(time.Millisecond, 100*time.Millisecond)
+	l.Margin = s.between(0, l.Quantum-1)
+	l.Extra = s.chance(50)
+	return l
 }
 
 // sessionOver is an instance's return: the caller hears of it, and the process

@@ -1,6 +1,10 @@
 package lifecycle
 
-import "time"
+import (
+	"time"
+
+	"github.com/infinicache/infinicache/internal/wire"
+)
 
 // Terms is what an invocation brings along: an instance has no configuration of
 // its own. A field at or below zero means its default, except Left.
@@ -12,8 +16,8 @@ type Terms struct {
 	// tenth of Left, at most 1 s). One not below Left is not taken.
 	Margin time.Duration
 	// Linger is how long to stay after the last request, hoping for another
-	// (1 s).
-	Linger time.Duration
+	// (1 s). A quantum that is not above its margin is not taken.
+	Linger wire.Linger
 	// WelcomeBudget is how long a link kept from before may take to answer a
 	// hello (200 ms).
 	WelcomeBudget time.Duration
@@ -40,7 +44,10 @@ func (t Terms) filled() Terms {
 		t.Margin = 0
 	}
 	fill(&t.Margin, min(t.Left/10, time.Second))
-	fill(&t.Linger, time.Second)
+	if t.Linger.Quantum <= max(t.Linger.Margin, 0) {
+		t.Linger = wire.Linger{Stay: t.Linger.Stay}
+		fill(&t.Linger.Stay, time.Second)
+	}
 	fill(&t.WelcomeBudget, 200*time.Millisecond)
 	fill(&t.JoinBudget, 3*time.Second)
 	fill(&t.AnswerBudget, 500*time.Millisecond)

@@ -138,7 +138,7 @@ func parseEvent(t *testing.T, d *datadriven.TestData, words []string) Event {
 		case "left":
 			ev.Terms.Left = duration(t, d, value)
 		case "linger":
-			ev.Terms.Linger = duration(t, d, value)
+			ev.Terms.Linger = parseLinger(t, d, value)
 		case "margin":
 			ev.Terms.Margin = duration(t, d, value)
 		default:
@@ -146,6 +146,19 @@ func parseEvent(t *testing.T, d *datadriven.TestData, words []string) Event {
 		}
 	}
 	return ev
+}
+
+// parseLinger reads the form that wire.Linger.String prints.
+func parseLinger(t *testing.T, d *datadriven.TestData, s string) (l wire.Linger) {
+	t.Helper()
+	s, l.Extra = strings.CutSuffix(s, "+1")
+	stay, billing, aligned := strings.Cut(s, "/")
+	l.Stay = duration(t, d, stay)
+	if aligned {
+		quantum, margin, _ := strings.Cut(billing, "-")
+		l.Quantum, l.Margin = duration(t, d, quantum), duration(t, d, margin)
+	}
+	return l
 }
 
 // testInstance makes the instance "a" be aaaaaaaa, and so on up to f.

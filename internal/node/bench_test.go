@@ -59,7 +59,7 @@ func benchPair(b *testing.B) *bencher {
 	}()
 	inv := invocation(1)
 	inv.Proxy = ln.Addr().String()
-	inv.LingerMillis = time.Hour.Milliseconds()
+	inv.Linger.Stay = time.Hour
 	payload, err := inv.Encode()
 	if err != nil {
 		b.Fatal(err)

@@ -97,7 +97,7 @@ func invocation(session uint64) *wire.Invocation {
 	secret := wire.Secret(poolKey, 7, 3, session)
 	return &wire.Invocation{
 		Protocol: wire.Version, Node: 3, Epoch: 7, Session: session, Secret: secret[:],
-		Proxy: "proxy:1", LingerMillis: 100, Capacity: 32 << 20,
+		Proxy: "proxy:1", Linger: wire.Linger{Stay: 100 * time.Millisecond}, Capacity: 32 << 20,
 	}
 }
 

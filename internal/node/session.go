@@ -67,7 +67,7 @@ func (n *Node) begin(s *session, left time.Duration) (refused *lifecycle.Reason,
 		Kind:    lifecycle.OnInvoked,
 		Session: s.inv.Session,
 		Epoch:   s.inv.Epoch,
-		Terms:   lifecycle.Terms{Left: left, Linger: s.inv.Linger()},
+		Terms:   lifecycle.Terms{Left: left, Linger: s.inv.Linger},
 	}, n.acts[:0])
 	if last := acts[len(acts)-1]; last.Kind == lifecycle.DoReturn {
 		if fresh != nil {

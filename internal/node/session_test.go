@@ -108,7 +108,7 @@ func TestSessionEndsBeforeTheDeadline(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
 		defer cancel()
 		inv := invocation(1)
-		inv.LingerMillis = time.Hour.Milliseconds()
+		inv.Linger.Stay = time.Hour
 		start := time.Now()
 		returned := w.invokeFor(ctx, inv)
 		p := <-w.links

@@ -32,7 +32,7 @@ func (n *node) runSession(session uint64) (lifecycle.Class, error) {
 	secret := wire.Secret(cfg.Key, cfg.Epoch, n.id, session)
 	payload, err := (&wire.Invocation{
 		Protocol: wire.Version, Node: n.id, Epoch: cfg.Epoch, Session: session,
-		Secret: secret[:], Proxy: cfg.Address, LingerMillis: cfg.Linger.Milliseconds(),
+		Secret: secret[:], Proxy: cfg.Address, Linger: n.pool.linger,
 		Capacity: cfg.Capacity,
 	}).Encode()
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/infinicache/infinicache/internal/lifecycle"
 	"github.com/infinicache/infinicache/internal/link"
 	"github.com/infinicache/infinicache/internal/platform"
+	"github.com/infinicache/infinicache/internal/pricing"
 	"github.com/infinicache/infinicache/internal/wire"
 )
 
@@ -39,7 +40,7 @@ type Config struct {
 	Capacity int64
 	// Linger is how long a node stays awake after its last request. Default
 	// 500 ms.
-	Linger time.Duration
+	Linger pricing.Policy
 	// Lifecycle tunes the machines; zero fields take its defaults. FirstSession
 	// and Seed are set per node.
 	Lifecycle lifecycle.Config
@@ -67,7 +68,10 @@ func (c *Config) check() error {
 	complain(len(c.Key) >= 16, "key has %d bytes, needs 16 at least", len(c.Key))
 	complain(c.Address != "", "address is missing")
 	complain(c.Capacity > 0, "capacity is %d bytes, must be positive", c.Capacity)
-	complain(c.Linger >= 0, "linger is %v, must not be negative", c.Linger)
+	if c.Driver != nil {
+		_, err := c.lingerOn()
+		complain(err == nil, "linger %v: %w", c.Linger, err)
+	}
 	return errors.Join(errs...)
 }
 
@@ -81,6 +85,7 @@ const MaxNodes = 4096
 type Pool struct {
 	cfg    Config
 	log    *slog.Logger
+	linger wire.Linger
 	nodes  []*node
 	start  time.Time
 	ctx    context.Context // of Run; sessions and links live in it
@@ -95,8 +100,8 @@ type Pool struct {
 
 // New makes a pool whose nodes all sleep. All complaints about cfg come at once.
 func New(cfg Config) (*Pool, error) {
-	if cfg.Linger == 0 {
-		cfg.Linger = 500 * time.Millisecond
+	if cfg.Linger == (pricing.Policy{}) {
+		cfg.Linger = pricing.Fixed(500 * time.Millisecond)
 	}
 	if cfg.Lifecycle.PingBudget == 0 {
 		// Both ends may share a machine with much else to do; a second instance
@@ -107,6 +112,7 @@ func New(cfg Config) (*Pool, error) {
 		return nil, fmt.Errorf("pool: %w", err)
 	}
 	p := &Pool{cfg: cfg, log: cfg.Logger, start: time.Now(), closing: make(chan struct{})}
+	p.linger, _ = cfg.lingerOn() // check found no fault in it
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}

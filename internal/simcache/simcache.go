@@ -15,6 +15,7 @@ import (
 	"github.com/infinicache/infinicache"
 	"github.com/infinicache/infinicache/internal/object"
 	"github.com/infinicache/infinicache/internal/pool"
+	"github.com/infinicache/infinicache/internal/pricing"
 	"github.com/infinicache/infinicache/internal/proxy"
 	"github.com/infinicache/infinicache/internal/simnet"
 	"github.com/infinicache/infinicache/internal/wire"
@@ -64,7 +65,7 @@ func New(t testing.TB, cfg Config) *Cache {
 	pc := proxy.Config{
 		Pool: pool.Config{
 			Driver: w.Platform, Nodes: cfg.Nodes, Epoch: 1, Key: []byte("a key for simulations"),
-			Address: NodeAddr, Capacity: cfg.Capacity, Linger: cfg.Linger, Seed: cfg.Seed, Logger: cfg.Logger,
+			Address: NodeAddr, Capacity: cfg.Capacity, Linger: pricing.Fixed(cfg.Linger), Seed: cfg.Seed, Logger: cfg.Logger,
 		},
 		Shape: cfg.Shape, Seed: cfg.Seed, Logger: cfg.Logger,
 	}

@@ -3,7 +3,6 @@ package wire
 import (
 	"bytes"
 	"encoding/json"
-	"time"
 )
 
 // MaxInvocation bounds the payload of an invocation, in bytes.
@@ -19,19 +18,14 @@ type Invocation struct {
 	Secret   []byte `json:"secret"` // ProofSize bytes, see Secret
 	// Proxy is the address, host:port, that the instance dials.
 	Proxy string `json:"proxy"`
-	// LingerMillis is how long the instance stays awake after its last request.
-	LingerMillis int64 `json:"lingerMillis"`
+	// Linger is how long the instance stays awake after its last request.
+	Linger Linger `json:"linger"`
 	// Capacity is how many bytes of chunks the instance may hold; 0 lets it
 	// judge by its own memory limit.
 	Capacity int64 `json:"capacity,omitempty"`
 	// Adopt lets the instance keep what it holds from an earlier epoch.
 	// Otherwise a higher epoch empties it.
 	Adopt bool `json:"adopt,omitempty"`
-}
-
-// Linger is LingerMillis as a duration.
-func (v *Invocation) Linger() time.Duration {
-	return time.Duration(v.LingerMillis) * time.Millisecond
 }
 
 // Encode is the payload's JSON.
@@ -57,10 +51,11 @@ func DecodeInvocation(b []byte) (*Invocation, error) {
 		return nil, Errorf(CodeProtocol, "invocation: secret of %d bytes, want %d", len(v.Secret), ProofSize)
 	case v.Proxy == "":
 		return nil, Errorf(CodeProtocol, "invocation: no proxy address")
-	case v.LingerMillis < 0 || v.LingerMillis > int64(time.Hour/time.Millisecond):
-		return nil, Errorf(CodeProtocol, "invocation: linger of %d ms, allowed are 0 to an hour", v.LingerMillis)
 	case v.Capacity < 0 || v.Capacity > MaxObject:
 		return nil, Errorf(CodeProtocol, "invocation: capacity of %d bytes", v.Capacity)
+	}
+	if err := v.Linger.check(); err != nil {
+		return nil, err
 	}
 	return &v, nil
 }
