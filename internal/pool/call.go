@@ -1,6 +1,8 @@
 package pool
 
 import (
+	"math"
+
 	"github.com/infinicache/infinicache/internal/catalog"
 	"github.com/infinicache/infinicache/internal/lifecycle"
 	"github.com/infinicache/infinicache/internal/link"
@@ -41,6 +43,8 @@ type Call struct {
 	record []byte
 	wait   []waiting // blocks that came before there was a link
 	done   func(catalog.Place, error)
+	// exhumed: the chunk was dead in the instance until this Store was sent.
+	exhumed bool
 
 	// free
 	frees  []dead
@@ -56,7 +60,10 @@ type waiting struct {
 
 // Fetch asks for blocks from to to-1 of a chunk. What comes goes to sink, which
 // is called from the link's goroutine and, when the call fails at once, from
-// this one. credit is how many bytes may be under way; Credit allows more.
+// this one. credit is how many bytes may be under way; Credit allows more. A
+// chunk fails with wire.ErrNotHeld if the very instance named by at denies that
+// it holds it, with wire.ErrLost if that instance is gone, and with
+// wire.ErrUnheard if another one plays the node.
 func (p *Pool) Fetch(at catalog.Place, chunk wire.Chunk, from, to, credit uint32, sink stripe.Sink) *Call {
 	c := &Call{kind: callFetch, chunk: chunk, at: at, from: from, to: to, next: from, credit: credit, sink: sink}
 	if at.Instance == 0 || int(at.Node) >= len(p.nodes) {
@@ -211,15 +218,24 @@ func (n *node) tell(c *Call, err error, after []func()) []func() {
 }
 
 // answered ends a sent call by the node's own answer.
-func (n *node) answered(l *nodeLink, c *Call, err error) []func() {
+func (n *node) answered(l *nodeLink, c *Call, err error, value uint64) []func() {
 	delete(l.calls, c.stream)
-	if c.kind == callStore {
+	var after []func()
+	switch c.kind {
+	case callStore:
 		n.reserved -= c.cost
 		if err == nil {
 			l.instance.held += c.cost
-			if c.over { // kept, but its asker is gone
-				l.instance.bury(dead{c.chunk, c.cost})
-			}
+		}
+		// Kept, but its asker is gone; or not kept, and whether the one that it
+		// was to replace is still there is not known.
+		if err == nil && c.over || err != nil && c.exhumed {
+			l.instance.bury(dead{c.chunk, c.cost})
+			after = n.freeSoon(l.instance)
+		}
+	case callFree:
+		if err == nil {
+			n.freed(l, c, int64(min(value, math.MaxInt64)))
 		}
 	}
 	if c.kind == callFetch && err == nil && c.next != c.to {
@@ -228,16 +244,21 @@ func (n *node) answered(l *nodeLink, c *Call, err error) []func() {
 	if c.kind == callFetch && wire.CodeOf(err) == wire.CodeNotHeld {
 		err = n.notHeld(c)
 	}
-	after := n.tell(c, err, nil)
+	after = n.tell(c, err, after)
 	return n.stepLocked(lifecycle.Event{Kind: lifecycle.OnDone}, after)
 }
 
-// notHeld says what it means that an instance does not hold a chunk.
+// notHeld says what it means that the instance that speaks does not hold a chunk:
+// if it is the one that was asked for, it has the last word.
 func (n *node) notHeld(c *Call) error {
-	if n.stateOf(c.at.Instance) == Unheard {
+	switch n.stateOf(c.at.Instance) {
+	case Unheard:
 		return wire.ErrUnheard
+	case Lost:
+		return wire.ErrLost
+	default:
+		return wire.ErrNotHeld
 	}
-	return wire.ErrLost
 }
 
 // broken ends a sent call whose link or session is over. The instance may have

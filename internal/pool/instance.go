@@ -1,7 +1,7 @@
 package pool
 
 import (
-	"context"
+	"math"
 	"time"
 
 	"github.com/infinicache/infinicache/internal/catalog"
@@ -17,23 +17,11 @@ type instance struct {
 	number   uint32 // the pool's short name for it
 	id       wire.Instance
 	capacity int64
-	held     int64 // bytes of chunks there, dead ones included
-	dead     []dead
+	held     int64                // bytes of chunks there, dead ones included
+	dead     map[wire.Chunk]int64 // chunks to be let go of, and their costs
 	// deadBytes is the sum of dead's costs.
 	deadBytes int64
 	born      time.Time // first hello
-}
-
-// dead is a chunk that nobody needs any more but that the instance still holds.
-type dead struct {
-	chunk wire.Chunk
-	cost  int64
-}
-
-// bury notes a dead chunk.
-func (i *instance) bury(d dead) {
-	i.dead = append(i.dead, d)
-	i.deadBytes += d.cost
 }
 
 // State is what can be said of a place without asking the node.
@@ -143,133 +131,6 @@ func (p *Pool) Unreserve(node uint32, bytes int64) {
 // and index entry included.
 func Cost(size, record int) int64 { return store.Cost(int64(size), record) }
 
-// Free says that a chunk is not needed any more. Its bytes count as held until
-// the instance has confirmed that it let go; an instance that sleeps hears of it
-// when it is next awake, see Flush.
-func (p *Pool) Free(at catalog.Place, chunk wire.Chunk, cost int64) {
-	if at.Instance == 0 || int(at.Node) >= len(p.nodes) {
-		return
-	}
-	n := p.nodes[at.Node]
-	n.mu.Lock()
-	var after []func()
-	if i := n.known(at.Instance); i != nil {
-		i.bury(dead{chunk, cost})
-		if i == n.current && n.machine.Phase() == lifecycle.Awake {
-			if len(i.dead) >= freeBatch || i.deadBytes >= freeBytes {
-				after = n.sendFrees()
-			} else if !n.freeSoon {
-				n.freeSoon = true
-				time.AfterFunc(freeDelay, n.freeLate)
-			}
-		}
-	}
-	n.mu.Unlock()
-	run(after)
-}
-
-// A FREE costs a request like any other, so dead chunks are gathered: until they
-// are many, or large, or a moment has passed.
-const (
-	freeBatch = 64
-	freeBytes = 512 << 10
-	freeDelay = 25 * time.Millisecond
-)
-
-// freeLate sends what was gathered, if the node is still awake. Otherwise its
-// next welcome does.
-func (n *node) freeLate() {
-	n.mu.Lock()
-	n.freeSoon = false
-	var after []func()
-	if n.machine.Phase() == lifecycle.Awake {
-		after = n.sendFrees()
-	}
-	n.mu.Unlock()
-	run(after)
-}
-
-// Dead is how many bytes the node's current instance holds that nobody needs.
-func (p *Pool) Dead(node uint32) int64 {
-	n := p.nodes[node]
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	sum := n.freeing
-	if n.current != nil {
-		sum += n.current.deadBytes
-	}
-	return sum
-}
-
-// Flush wakes a node that holds dead bytes and returns when it has let go of
-// those that were dead when Flush was called, or cannot.
-func (p *Pool) Flush(ctx context.Context, node uint32) error {
-	n := p.nodes[node]
-	for {
-		n.mu.Lock()
-		if n.current == nil || len(n.current.dead) == 0 && n.freeCall == nil {
-			n.mu.Unlock()
-			return nil
-		}
-		after := n.sendFrees()
-		done := n.freed
-		n.mu.Unlock()
-		run(after)
-		select {
-		case <-done:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-		n.mu.Lock()
-		err := n.freeErr
-		n.mu.Unlock()
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// sendFrees asks the current instance to let go of a batch of dead chunks,
-// unless it is being asked already. It wakes the node.
-func (n *node) sendFrees() []func() {
-	if n.freeCall != nil || n.current == nil || len(n.current.dead) == 0 {
-		return nil
-	}
-	batch := n.current.dead[:min(len(n.current.dead), wire.MaxFrees)]
-	n.current.dead = n.current.dead[len(batch):]
-	c := &Call{kind: callFree, n: n, frees: batch, holder: n.current}
-	for _, d := range batch {
-		n.freeing += d.cost
-		n.current.deadBytes -= d.cost
-	}
-	n.freeCall = c
-	n.freed = make(chan struct{})
-	return n.begin(c)
-}
-
-// freesDone books the answer to a FREE. An instance that did not confirm is
-// asked again, when it is awake again.
-func (n *node) freesDone(c *Call, err error) []func() {
-	for _, d := range c.frees {
-		n.freeing -= d.cost
-	}
-	if err == nil {
-		for _, d := range c.frees {
-			c.holder.held -= d.cost
-		}
-	} else {
-		for _, d := range c.frees {
-			c.holder.bury(d)
-		}
-	}
-	n.freeCall, n.freeErr = nil, err
-	close(n.freed)
-	if err == nil && c.holder == n.current && len(c.holder.dead) > 0 {
-		return n.sendFrees()
-	}
-	return nil
-}
-
 // speaks makes the instance of a hello the node's current one and takes over
 // what it says of itself; at a hello nothing is in flight, so that is exact.
 // drop tells that it holds chunks of which nothing is known here, because it was
@@ -286,8 +147,8 @@ func (n *node) speaks(h *wire.Hello) (drop bool) {
 		n.instances = append(n.instances, i)
 		drop = h.Chunks > 0
 	}
-	i.capacity = int64(h.Capacity)
-	i.held = int64(h.Used)
+	i.capacity = int64(min(h.Capacity, math.MaxInt64))
+	i.held = int64(min(h.Used, math.MaxInt64))
 	if drop {
 		i.held = 0
 	}

@@ -28,11 +28,7 @@ type node struct {
 	reserved  int64                // bytes promised to stores not yet answered
 	hello     *wire.Hello          // being judged by the machine
 
-	freeCall *Call         // the FREE under way, if any
-	freed    chan struct{} // closed when it ends
-	freeErr  error         // how the last one ended
-	freeing  int64         // bytes it covers
-	freeSoon bool          // freeLate is to come
+	freeing freeing
 
 	meter meter
 }
@@ -215,17 +211,14 @@ func (n *node) send(c *Call, after []func()) []func() {
 	case callFetch:
 		_ = l.conn.Send(wire.TypeFetch, 0, c.stream, &wire.Fetch{Fence: fence, Chunk: c.chunk, From: c.from, To: c.to, Credit: c.credit})
 	case callStore:
+		c.exhumed = l.instance.exhume(c.chunk) // the instance replaces it
 		_ = l.conn.Send(wire.TypeStore, 0, c.stream, &wire.Store{Fence: fence, Chunk: c.chunk, Size: c.size, Record: c.record})
 		for _, w := range c.wait {
 			_ = l.conn.SendBlock(c.stream, w.b, w.body, nil, w.owner)
 		}
 		c.wait = nil
 	case callFree:
-		chunks := make([]wire.Chunk, len(c.frees))
-		for i, d := range c.frees {
-			chunks[i] = d.chunk
-		}
-		_ = l.conn.Send(wire.TypeFree, 0, c.stream, &wire.Free{Fence: fence, Chunks: chunks})
+		_ = l.conn.Send(wire.TypeFree, 0, c.stream, &wire.Free{Fence: fence, Chunks: n.named(c, l.instance)})
 	}
 	return after
 }

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"crypto/hmac"
+	"time"
 
 	"github.com/infinicache/infinicache/internal/lifecycle"
 	"github.com/infinicache/infinicache/internal/link"
@@ -15,6 +16,8 @@ type nodeLink struct {
 	conn   *link.Conn
 	number uint64
 	n      *node // after the first good hello
+
+	patience *time.Timer // closes a link that says no good hello
 
 	// Guarded by n.mu.
 	calls    map[uint32]*Call // sent and not yet answered
@@ -40,7 +43,7 @@ func (l *nodeLink) Frame(h wire.Header, meta []byte) error {
 		if err := d.Decode(meta); err != nil {
 			return err
 		}
-		l.done(h.Stream, d.Err(h.Code))
+		l.done(h.Stream, d.Err(h.Code), d.Value)
 		return nil
 	case wire.TypeSleep, wire.TypePong, wire.TypeBye:
 		var s wire.Session
@@ -73,6 +76,7 @@ func (l *nodeLink) hello(meta []byte) error {
 	if h.Epoch != l.pool.cfg.Epoch {
 		return l.refuse(wire.Errorf(wire.CodeStale, "hello of epoch %d, this is epoch %d", h.Epoch, l.pool.cfg.Epoch))
 	}
+	l.patience.Stop()
 	n := l.pool.nodes[h.Node]
 	l.n = n
 	n.mu.Lock()
@@ -110,12 +114,12 @@ func (n *node) session(l *nodeLink, t wire.Type, s wire.Session) {
 }
 
 // done takes the answer to a call.
-func (l *nodeLink) done(stream uint32, err error) {
+func (l *nodeLink) done(stream uint32, err error, value uint64) {
 	n := l.n
 	n.mu.Lock()
 	var after []func()
 	if c := l.calls[stream]; c != nil {
-		after = n.answered(l, c, err)
+		after = n.answered(l, c, err, value)
 	}
 	n.mu.Unlock()
 	run(after)

@@ -78,6 +78,9 @@ func (c *Config) check() error {
 // watchEvery is how often links on which requests wait are looked at.
 const watchEvery = 250 * time.Millisecond
 
+// helloPatience is how long a link may take to say a hello with a good proof.
+const helloPatience = 10 * time.Second
+
 // MaxNodes is the most nodes of one pool.
 const MaxNodes = 4096
 
@@ -92,10 +95,9 @@ type Pool struct {
 	cancel context.CancelCauseFunc
 
 	work      sync.WaitGroup // invocations
-	closing   chan struct{}
-	instances atomic.Uint32 // numbers given out
-	links     atomic.Uint64 // numbers given out
-	calls     atomic.Uint64 // numbers given out
+	instances atomic.Uint32  // numbers given out
+	links     atomic.Uint64  // numbers given out
+	calls     atomic.Uint64  // numbers given out
 }
 
 // New makes a pool whose nodes all sleep. All complaints about cfg come at once.
@@ -111,7 +113,7 @@ func New(cfg Config) (*Pool, error) {
 	if err := cfg.check(); err != nil {
 		return nil, fmt.Errorf("pool: %w", err)
 	}
-	p := &Pool{cfg: cfg, log: cfg.Logger, start: time.Now(), closing: make(chan struct{})}
+	p := &Pool{cfg: cfg, log: cfg.Logger, start: time.Now()}
 	p.linger, _ = cfg.lingerOn() // check found no fault in it
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
@@ -130,7 +132,6 @@ func New(cfg Config) (*Pool, error) {
 // Run looks after silent links until ctx ends; then it stops every node's
 // machine, closes the links, and returns when the sessions are over.
 func (p *Pool) Run(ctx context.Context) error {
-	defer close(p.closing)
 	watch := time.NewTicker(watchEvery)
 	defer watch.Stop()
 	for {
@@ -169,7 +170,11 @@ func (p *Pool) Serve(nc net.Conn) {
 		pool: p, number: p.links.Add(1),
 		conn: link.New(nc, p.cfg.Link), calls: map[uint32]*Call{},
 	}
+	l.patience = time.AfterFunc(helloPatience, func() {
+		l.conn.Close(wire.Errorf(wire.CodeTimeout, "no hello within %v", helloPatience))
+	})
 	err := l.conn.Run(p.ctx, l)
+	l.patience.Stop()
 	if l.n != nil {
 		l.n.unlink(l, err)
 		return

@@ -40,7 +40,7 @@ func (n *node) status() Status {
 		Node: n.id, State: n.machine.Phase().String(), Instances: len(n.instances),
 		Capacity: n.pool.cfg.Capacity, Reserved: n.reserved, Queued: len(n.queued),
 		Sessions: n.meter.invocations, Cold: n.meter.cold, Billed: n.meter.billed, Memory: n.meter.memory,
-		Dead: n.freeing,
+		Dead: n.freeing.bytes,
 	}
 	if i := n.current; i != nil {
 		s.Instance, s.Capacity, s.Held = i.id.String(), i.capacity, i.held
