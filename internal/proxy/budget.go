@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"golang.org/x/sync/semaphore"
+
+	"github.com/infinicache/infinicache/internal/wire"
 )
 
 // budget bounds the bytes of blocks that are on their way through the proxy:
@@ -26,14 +28,19 @@ type share struct {
 	max int64
 }
 
-// newShare makes a part of at most a quarter of the whole.
+// minShare is enough for a READ of every chunk of a stripe, a block each.
+const minShare = wire.MaxChunks * wire.BlockSize
+
+// newShare makes a part of at most a quarter of the whole, but minShare.
 func (b *budget) newShare() *share {
-	limit := b.limit / 4
+	limit := max(b.limit/4, minShare)
 	return &share{of: b, own: semaphore.NewWeighted(limit), max: limit}
 }
 
-// take waits for n bytes. It waits for the share first, so that only clients
-// that would make progress wait for the whole.
+// take waits for n bytes, at most the share's max. It waits for the share first,
+// so that only clients that would make progress wait for the whole. Who waits
+// must not hold bytes that are given back only when more were taken: of two who
+// did, each could wait for the other.
 func (s *share) take(ctx context.Context, n int64) error {
 	if err := s.own.Acquire(ctx, n); err != nil {
 		return context.Cause(ctx)
@@ -43,6 +50,18 @@ func (s *share) take(ctx context.Context, n int64) error {
 		return context.Cause(ctx)
 	}
 	return nil
+}
+
+// tryTake takes n bytes if they are free now.
+func (s *share) tryTake(n int64) bool {
+	if !s.own.TryAcquire(n) {
+		return false
+	}
+	if !s.of.all.TryAcquire(n) {
+		s.own.Release(n)
+		return false
+	}
+	return true
 }
 
 func (s *share) give(n int64) {

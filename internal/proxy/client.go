@@ -64,6 +64,9 @@ type client struct {
 	puts  map[uint32]*clientPut
 	idle  []chan struct{} // closed when nothing is under way
 
+	waiting []*relay       // READs that wait for their share, oldest first
+	starter sync.WaitGroup // starts them, while there are any
+
 	filling *clientPut // whose block is being read; the reader's own
 	block   *relayBlock
 }
@@ -71,7 +74,7 @@ type client struct {
 // opened is a version that the client reads.
 type opened struct {
 	pin   *catalog.Pin
-	bytes int64 // relayed, guarded by client.mu
+	bytes int64 // relayed; guarded by client.mu
 }
 
 // serveClient runs the link of a client until it ends.
@@ -100,6 +103,7 @@ func (p *Proxy) serveClient(nc net.Conn) {
 	}
 	err := c.conn.Run(ctx, c)
 	cancel(wire.ErrClosed)
+	c.starter.Wait()
 	cs.mu.Lock()
 	delete(cs.open, c)
 	cs.mu.Unlock()
@@ -111,6 +115,10 @@ func (p *Proxy) serveClient(nc net.Conn) {
 func (c *client) end() {
 	c.mu.Lock()
 	opens, reads, puts := c.opens, c.reads, c.puts
+	relayed := make([]int64, 0, len(opens))
+	for _, o := range opens {
+		relayed = append(relayed, o.bytes)
+	}
 	c.opens, c.reads, c.puts = nil, nil, nil
 	c.settleLocked()
 	c.mu.Unlock()
@@ -120,11 +128,13 @@ func (c *client) end() {
 	for _, u := range puts {
 		u.up.abort(wire.ErrClosed)
 	}
-	for _, o := range opens {
-		// A client that leaves without a CLOSE has had what it has had.
-		if o.bytes > 0 {
-			c.p.metrics.hit(o.bytes)
+	// A client that leaves without a CLOSE has had what it has had.
+	for _, n := range relayed {
+		if n > 0 {
+			c.p.metrics.hit(n)
 		}
+	}
+	for _, o := range opens {
 		o.pin.Release()
 	}
 }
@@ -250,6 +260,10 @@ func (c *client) open(stream uint32, key string) {
 	c.mu.Unlock()
 	if !ok {
 		pin.Release()
+		if twice {
+			c.done(stream, wire.Errorf(wire.CodeProtocol, "OPEN of stream %d, which is open", stream), 0)
+			return
+		}
 		c.done(stream, wire.Errorf(wire.CodeBusy, "a link has at most %d objects open", maxOpens), 0)
 		return
 	}
@@ -302,6 +316,10 @@ func (c *client) close(stream uint32, code wire.Code) {
 	c.mu.Lock()
 	o := c.opens[stream]
 	delete(c.opens, stream)
+	var relayed int64
+	if o != nil {
+		relayed = o.bytes
+	}
 	c.settleLocked()
 	c.mu.Unlock()
 	if o == nil {
@@ -309,7 +327,7 @@ func (c *client) close(stream uint32, code wire.Code) {
 	}
 	rec := o.pin.Record()
 	if code == wire.CodeOK {
-		c.p.metrics.hit(o.bytes)
+		c.p.metrics.hit(relayed)
 	} else {
 		c.readFailed(o, rec, code)
 	}

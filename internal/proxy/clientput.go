@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"math"
 	"sync"
 	"time"
 
@@ -14,6 +15,8 @@ type clientPut struct {
 	stream uint32
 	up     *upload
 
+	committing bool // COMMIT came; the link's reader's own
+
 	mu   sync.Mutex
 	here int64 // bytes of blocks in the proxy's memory
 	owed int64 // bytes that have left and were not given back as CREDIT yet
@@ -25,6 +28,10 @@ type clientPut struct {
 // below it stays owed, and the rest of the window is large enough to go on with.
 const creditStep = wire.PutWindow / 8
 
+// farAway, in milliseconds, is as far as a Duration goes: an expiry beyond it is
+// taken for one at it.
+const farAway = math.MaxInt64 / int64(time.Millisecond)
+
 // put begins a PUT.
 func (c *client) put(stream uint32, m *wire.Put) {
 	o := object.PutOptions{
@@ -32,7 +39,7 @@ func (c *client) put(stream uint32, m *wire.Put) {
 		Shape: object.Shape{Data: int(m.Data), Parity: int(m.Parity)},
 	}
 	if m.ExpiresIn != 0 {
-		o.Expires = time.Now().Add(time.Duration(m.ExpiresIn) * time.Millisecond)
+		o.Expires = time.Now().Add(time.Duration(min(max(m.ExpiresIn, -farAway), farAway)) * time.Millisecond)
 	}
 	u := &clientPut{c: c, stream: stream}
 	c.mu.Lock()
@@ -82,8 +89,13 @@ func (c *client) commit(stream uint32, m *wire.Commit) {
 	if u == nil {
 		return
 	}
+	if u.committing {
+		u.finish(wire.Errorf(wire.CodeProtocol, "COMMIT twice"), 0)
+		return
+	}
+	u.committing = true
 	commit := *m
-	c.p.work.Go(func() {
+	begun := c.p.work.Go(func() {
 		res, err := u.up.commit(c.ctx, commit.Size, commit.Stripes)
 		switch {
 		case err != nil:
@@ -94,6 +106,9 @@ func (c *client) commit(stream uint32, m *wire.Commit) {
 			u.finish(wire.ErrCondition, 0)
 		}
 	})
+	if !begun {
+		u.finish(wire.ErrClosed, 0)
+	}
 }
 
 // admit books a block that is about to be read; false if the PUT is over or the
@@ -111,11 +126,17 @@ func (u *clientPut) admit(n int) bool {
 	}
 	u.here += int64(n)
 	u.mu.Unlock()
+	// Nothing more of this client is read while its share of the budget is used
+	// up, which ends: its blocks leave for nodes, or the nodes are given up.
+	if u.c.share.take(u.c.ctx, int64(n)) != nil {
+		return false
+	}
 	return true
 }
 
 // sent gives a block's bytes back to the window when they have left.
 func (u *clientPut) sent(n int) {
+	u.c.share.give(int64(n))
 	u.mu.Lock()
 	u.here -= int64(n)
 	u.owed += int64(n)
@@ -132,15 +153,20 @@ func (u *clientPut) sent(n int) {
 // finish ends the PUT with DONE, once, and gives the version up if there is an
 // error.
 func (u *clientPut) finish(err error, value uint64) {
+	if err != nil {
+		u.up.abort(err)
+	}
+	u.end(err, value)
+}
+
+// end says DONE, once.
+func (u *clientPut) end(err error, value uint64) {
 	u.mu.Lock()
 	first := !u.over
 	u.over = true
 	u.mu.Unlock()
 	if !first {
 		return
-	}
-	if err != nil {
-		u.up.abort(err)
 	}
 	u.c.mu.Lock()
 	delete(u.c.puts, u.stream)
@@ -160,4 +186,4 @@ func (u *clientPut) resend(stripe uint32, chunk uint16) {
 }
 
 // failed implements uploadListener.
-func (u *clientPut) failed(err error) { u.finish(err, 0) }
+func (u *clientPut) failed(err error) { u.end(err, 0) }

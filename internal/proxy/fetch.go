@@ -8,34 +8,36 @@ import (
 	"github.com/infinicache/infinicache/internal/wire"
 )
 
-// fetch asks the nodes for blocks of chunks of a pinned version. credit says how
-// many bytes of a chunk may be under way; what comes goes to sink. calls gets one
-// element for each want.
-func (p *Proxy) fetch(pin *catalog.Pin, number uint32, wants []wire.Want, credit func(bytes int64) uint32, sink stripe.Sink, calls []*pool.Call) []*pool.Call {
-	rec := pin.Record()
-	var row [wire.MaxChunks]catalog.Place
-	places := pin.Places(number, row[:0])
-	for _, w := range wants {
+// fetch asks the nodes for blocks of chunks of a pinned version. credits says for
+// each want how many bytes may be under way; what comes goes to sink. calls gets
+// one element for each want, nil where there is no such chunk.
+func (p *Proxy) fetch(rec wire.Record, places []catalog.Place, number uint32, wants []wire.Want, credits []uint32, sink stripe.Sink, calls []*pool.Call) []*pool.Call {
+	for i, w := range wants {
 		if int(w.Chunk) >= len(places) {
 			sink.End(w.Chunk, wire.Errorf(wire.CodeRequest, "chunk %d of stripe %d, which has %d", w.Chunk, number, len(places)))
 			calls = append(calls, nil)
 			continue
 		}
-		at := places[w.Chunk]
 		chunk := wire.Chunk{Version: rec.Version, Stripe: number, Index: w.Chunk}
-		calls = append(calls, p.pool.Fetch(at, chunk, w.From, w.To, credit(int64(w.To-w.From)*wire.BlockSize), sink))
+		calls = append(calls, p.pool.Fetch(places[w.Chunk], chunk, w.From, w.To, credits[i], sink))
 	}
 	return calls
 }
 
-// chunkFailed hears of a chunk that could not be read where the catalog says it
-// is. One that is gone is put back behind the reader's back.
-func (p *Proxy) chunkFailed(pin *catalog.Pin, err error) {
+// chunkFailed hears of a chunk that could not be read from the place where the
+// catalog says it is. One that is gone is put back behind the reader's back.
+func (p *Proxy) chunkFailed(pin *catalog.Pin, number uint32, chunk uint16, at catalog.Place, err error) {
 	p.metrics.chunkFailed(err)
-	if wire.CodeOf(err) == wire.CodeLost {
-		rec := pin.Record()
-		p.repairs.ask(rec.Key, rec.Version)
+	switch wire.CodeOf(err) {
+	case wire.CodeNotHeld:
+		// The instance itself denies it: nobody holds that chunk.
+		pin.SetPlace(number, int(chunk), at, catalog.Place{Node: at.Node})
+	case wire.CodeLost:
+	default:
+		return
 	}
+	rec := pin.Record()
+	p.repairs.ask(rec.Key, rec.Version)
 }
 
 // source is the engine's Source inside the proxy: no network between it and the
@@ -47,14 +49,19 @@ type source struct {
 
 // Read implements stripe.Source.
 func (s *source) Read(number uint32, wants []wire.Want, sink stripe.Sink) (cancel func()) {
-	watched := &watchedSink{Sink: sink, s: s}
-	all := func(n int64) uint32 { return uint32(n) } // straight into the stripe's memory
-	calls := s.p.fetch(s.pin, number, wants, all, watched, make([]*pool.Call, 0, len(wants)))
-	return func() {
-		for _, c := range calls {
-			if c != nil {
-				c.Cancel()
-			}
+	watched := &watchedSink{Sink: sink, s: s, stripe: number, places: s.pin.Places(number, nil)}
+	credits := make([]uint32, len(wants))
+	for i, w := range wants { // straight into the stripe's memory
+		credits[i] = (w.To - w.From) * wire.BlockSize
+	}
+	calls := s.p.fetch(s.pin.Record(), watched.places, number, wants, credits, watched, make([]*pool.Call, 0, len(wants)))
+	return func() { cancelAll(calls) }
+}
+
+func cancelAll(calls []*pool.Call) {
+	for _, c := range calls {
+		if c != nil {
+			c.Cancel()
 		}
 	}
 }
@@ -62,13 +69,15 @@ func (s *source) Read(number uint32, wants []wire.Want, sink stripe.Sink) (cance
 // watchedSink notes chunks that fail on their way to the engine.
 type watchedSink struct {
 	stripe.Sink
-	s *source
+	s      *source
+	stripe uint32
+	places []catalog.Place
 }
 
 // End implements stripe.Sink.
 func (w *watchedSink) End(chunk uint16, err error) {
-	if err != nil {
-		w.s.p.chunkFailed(w.s.pin, err)
+	if err != nil && int(chunk) < len(w.places) {
+		w.s.p.chunkFailed(w.s.pin, w.stripe, chunk, w.places[chunk], err)
 	}
 	w.Sink.End(chunk, err)
 }

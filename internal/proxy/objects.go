@@ -40,6 +40,9 @@ type reader struct {
 	p      *Proxy
 	pin    *catalog.Pin
 	engine *stripe.Reader
+	served bool  // a range was
+	failed bool  // another was not
+	bytes  int64 // of those served
 	once   sync.Once
 }
 
@@ -55,17 +58,25 @@ func (r *reader) WriteRange(ctx context.Context, w io.Writer, off, n int64) (int
 	written, err := r.engine.WriteRange(ctx, out, off, n)
 	switch {
 	case err == nil:
-		r.p.metrics.hit(written)
-	case ctx.Err() == nil && !out.failed:
+		r.served = true
+		r.bytes += written
+	case ctx.Err() == nil && !out.failed && !r.failed:
+		r.failed = true
 		rec := r.pin.Record()
 		err = r.p.readFailed(rec.Key, rec.Version, err)
 	}
 	return written, err
 }
 
-// Close implements object.Reader.
+// Close implements object.Reader. It counts the hit: one, however many ranges
+// there were, and none if there was a miss.
 func (r *reader) Close() error {
-	r.once.Do(r.pin.Release)
+	r.once.Do(func() {
+		if r.served && !r.failed {
+			r.p.metrics.hit(r.bytes)
+		}
+		r.pin.Release()
+	})
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/infinicache/infinicache/internal/catalog"
 	"github.com/infinicache/infinicache/internal/erasure"
@@ -69,12 +70,12 @@ type Proxy struct {
 	rngMu sync.Mutex
 	rng   *rand.Rand
 
-	room sync.Mutex // one placement at a time makes room
+	room *semaphore.Weighted // one placement at a time makes room
 
 	ctx     context.Context // of everything that outlives a call
 	cancel  context.CancelCauseFunc
-	work    sync.WaitGroup
-	links   sync.WaitGroup // of clients and nodes
+	work    tasks
+	links   tasks // of clients and nodes
 	clients clients
 }
 
@@ -90,6 +91,7 @@ func New(cfg Config) (*Proxy, error) {
 		tail:    stripe.NewTail(),
 		relay:   newBudget(cfg.RelayBudget),
 		metrics: newMetrics(),
+		room:    semaphore.NewWeighted(1),
 		rng:     rand.New(rand.NewPCG(cfg.Seed, 0x1f1)),
 	}
 	if p.log == nil {
@@ -99,8 +101,8 @@ func New(cfg Config) (*Proxy, error) {
 	p.blocks.New = func() any { return &relayBlock{proxy: p, mem: make([]byte, wire.BlockSize)} }
 	p.repairs = newRepairs(p)
 	var errs []error
-	if cfg.RelayBudget < 4*wire.PutWindow {
-		errs = append(errs, fmt.Errorf("relay budget is %d bytes, needs %d at least", cfg.RelayBudget, 4*wire.PutWindow))
+	if cfg.RelayBudget < minShare {
+		errs = append(errs, fmt.Errorf("relay budget is %d bytes, needs %d at least", cfg.RelayBudget, minShare))
 	}
 	if cfg.Shape != (object.Shape{}) {
 		if err := placement.CheckShape(cfg.Shape); err != nil {
@@ -174,7 +176,10 @@ func (p *Proxy) ServeLinks(ctx context.Context, l net.Listener, roles ...wire.Ro
 				return nil
 			}
 		}
-		p.links.Go(func() { p.greet(nc, roles) })
+		if !p.links.Go(func() { p.greet(nc, roles) }) {
+			nc.Close()
+			return nil
+		}
 	}
 }
 
@@ -188,7 +193,7 @@ const (
 
 // greet finds out who dialled and serves the link.
 func (p *Proxy) greet(nc net.Conn, roles []wire.Role) {
-	stop := context.AfterFunc(p.ctx, func() { nc.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(p.ctx, func() { nc.Close() })
 	role, err := link.Greet(nc, greetPatience)
 	stop()
 	if err == nil && !allowed(role, roles) {

@@ -3,6 +3,7 @@ package proxy
 import (
 	"sync"
 
+	"github.com/infinicache/infinicache/internal/catalog"
 	"github.com/infinicache/infinicache/internal/pool"
 	"github.com/infinicache/infinicache/internal/wire"
 )
@@ -13,12 +14,15 @@ type relay struct {
 	c      *client
 	o      *opened
 	stream uint32
-	chunks [wire.MaxChunks]*relayChunk // by chunk; nil where not wanted
+	number uint32 // of the stripe
+	wants  []wire.Want
+	places []catalog.Place
+	chunks [wire.MaxChunks]*relayChunk // by chunk; nil where not wanted; set before the first call
 
 	mu    sync.Mutex
 	open  int // chunks that have not ended
 	over  bool
-	calls []*pool.Call
+	calls []*pool.Call // once started
 }
 
 // relayChunk books what one chunk may have under way. It is guarded by relay.mu.
@@ -27,14 +31,15 @@ type relayChunk struct {
 	call     *pool.Call
 	ask      int64 // bytes wanted and not yet allowed
 	reserved int64 // bytes taken from the client's share
+	early    int64 // bytes to be allowed when call is known
 	here     int   // blocks in the proxy's memory
 	ended    bool
 	filling  *relayBlock
 	sent     func(n int)
 }
 
-// read starts a READ. It waits for the client's share of the relay budget, which
-// holds up this client alone.
+// read begins a READ. If the client's share of the relay budget is used up, the
+// READ waits in line, which holds up this client's READs alone.
 func (c *client) read(stream uint32, m *wire.Read) {
 	c.mu.Lock()
 	o := c.opens[m.Open]
@@ -42,70 +47,103 @@ func (c *client) read(stream uint32, m *wire.Read) {
 	switch {
 	case o == nil:
 		refused = wire.Errorf(wire.CodeRequest, "READ of stream %d, which is not open", m.Open)
-	case c.reads[stream] != nil || len(c.reads) >= maxReads:
+	case c.reads[stream] != nil || len(c.reads) >= maxReads || len(c.waiting) >= maxReads:
 		refused = wire.Errorf(wire.CodeBusy, "a link has at most %d READs under way, each on its own stream", maxReads)
 	}
-	r := &relay{c: c, o: o, stream: stream, open: len(m.Wants)}
-	if refused == nil {
-		c.reads[stream] = r
-	}
-	c.mu.Unlock()
+	r := &relay{c: c, o: o, stream: stream, number: m.Stripe, wants: m.Wants, open: len(m.Wants)}
 	if refused != nil {
+		c.mu.Unlock()
 		for _, w := range m.Wants {
 			r.end(w.Chunk, refused)
 		}
 		return
 	}
-	var credits [wire.MaxChunks]uint32
-	for i, w := range m.Wants {
-		ask := int64(w.To-w.From) * wire.BlockSize
-		take := min(ask, wire.StreamCredit)
-		if err := c.share.take(c.ctx, take); err != nil {
-			r.stop(m.Wants[i:])
+	c.reads[stream] = r
+	need := r.book()
+	if len(c.waiting) > 0 || !c.share.tryTake(need) {
+		c.waiting = append(c.waiting, r)
+		if len(c.waiting) == 1 {
+			c.starter.Go(c.startWaiting)
+		}
+		c.mu.Unlock()
+		return
+	}
+	c.mu.Unlock()
+	r.start()
+}
+
+// startWaiting starts the READs in line, until there are none.
+func (c *client) startWaiting() {
+	for {
+		c.mu.Lock()
+		r := c.waiting[0]
+		c.mu.Unlock()
+		if err := c.share.take(c.ctx, r.booked()); err == nil {
+			r.start()
+		} // else the link has ended, and the READ with it
+		c.mu.Lock()
+		c.waiting[0] = nil
+		c.waiting = c.waiting[1:]
+		last := len(c.waiting) == 0
+		c.mu.Unlock()
+		if last {
 			return
 		}
-		rc := &relayChunk{r: r, ask: ask - take, reserved: take}
+	}
+}
+
+// book says what each chunk may have under way at first, and returns the sum. It
+// is taken all at once and is within any share.
+func (r *relay) book() (sum int64) {
+	each := r.c.share.max / int64(len(r.wants)) / wire.BlockSize * wire.BlockSize
+	for _, w := range r.wants {
+		rc := &relayChunk{r: r, ask: int64(w.To-w.From) * wire.BlockSize}
+		rc.reserved = min(rc.ask, wire.StreamCredit, each)
+		rc.ask -= rc.reserved
 		rc.sent = rc.released
-		r.mu.Lock()
 		r.chunks[w.Chunk] = rc
-		r.mu.Unlock()
-		credits[i] = uint32(take)
+		sum += rc.reserved
 	}
-	next := 0
-	credit := func(int64) uint32 { next++; return credits[next-1] }
-	calls := c.p.fetch(o.pin, m.Stripe, m.Wants, credit, r, make([]*pool.Call, 0, len(m.Wants)))
+	return sum
+}
+
+func (r *relay) booked() (sum int64) {
+	for _, w := range r.wants {
+		sum += r.chunks[w.Chunk].reserved
+	}
+	return sum
+}
+
+// start asks the nodes. What was booked was taken.
+func (r *relay) start() {
+	credits := make([]uint32, len(r.wants))
+	for i, w := range r.wants {
+		credits[i] = uint32(r.chunks[w.Chunk].reserved)
+	}
+	calls := make([]*pool.Call, 0, len(r.wants))
 	r.mu.Lock()
-	for i, w := range m.Wants {
-		r.chunks[w.Chunk].call = calls[i]
-	}
-	r.calls = calls
 	over := r.over
 	r.mu.Unlock()
-	if over {
-		cancelAll(calls)
+	if !over {
+		r.places = r.o.pin.Places(r.number, nil)
+		calls = r.c.p.fetch(r.o.pin.Record(), r.places, r.number, r.wants, credits, r, calls)
 	}
-}
-
-func cancelAll(calls []*pool.Call) {
-	for _, c := range calls {
-		if c != nil {
-			c.Cancel()
-		}
-	}
-}
-
-// stop ends a READ that did not get its share because the link ended.
-func (r *relay) stop(rest []wire.Want) {
-	r.cancel()
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	for i := range r.chunks {
-		if rc := r.chunks[i]; rc != nil {
-			rc.ended = true
-			rc.settle()
+	for i, call := range calls {
+		rc := r.chunks[r.wants[i].Chunk]
+		rc.call, credits[i] = call, uint32(rc.early)
+	}
+	r.calls = calls
+	over = r.over
+	r.mu.Unlock()
+	for i, call := range calls {
+		if call != nil && credits[i] > 0 {
+			call.Credit(credits[i])
 		}
 	}
-	r.open -= len(rest)
+	if over {
+		r.stop(calls)
+	}
 }
 
 // cancel gives the READ up. What is in the proxy's memory is still sent or
@@ -115,17 +153,20 @@ func (r *relay) cancel() {
 	r.over = true
 	calls := r.calls
 	r.mu.Unlock()
+	if calls != nil { // else start stops it when it sees over
+		r.stop(calls)
+	}
+}
+
+// stop ends the calls and what was booked for them.
+func (r *relay) stop(calls []*pool.Call) {
 	cancelAll(calls)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if calls == nil {
-		return // read is still at work, and cancels when it sees over
-	}
-	for _, rc := range r.chunks {
-		if rc != nil && !rc.ended {
-			rc.ended = true
-			rc.settle()
-		}
+	for _, w := range r.wants {
+		rc := r.chunks[w.Chunk]
+		rc.ended = true
+		rc.settle()
 	}
 }
 
@@ -181,10 +222,16 @@ func (rc *relayChunk) released(n int) {
 		r.c.share.give(back)
 	}
 	rc.settle()
-	call := rc.call
+	call, over := rc.call, r.over
+	if call == nil {
+		rc.early += more
+	}
 	r.mu.Unlock()
 	if more > 0 && call != nil {
 		call.Credit(uint32(more))
+	}
+	if over {
+		return
 	}
 	r.c.mu.Lock()
 	r.o.bytes += int64(n)
@@ -194,26 +241,29 @@ func (rc *relayChunk) released(n int) {
 // End implements stripe.Sink.
 func (r *relay) End(chunk uint16, err error) {
 	r.mu.Lock()
-	if rc := r.chunks[chunk]; rc != nil {
+	rc := r.chunks[chunk]
+	again := rc == nil || rc.ended
+	if !again {
 		rc.ended = true
 		rc.settle()
+		r.open--
 	}
-	over := r.over
+	over, last := r.over, r.open == 0
 	r.mu.Unlock()
-	if over {
+	if over || again {
 		return
 	}
 	if err != nil {
-		r.c.p.chunkFailed(r.o.pin, err)
+		if int(chunk) < len(r.places) {
+			r.c.p.chunkFailed(r.o.pin, r.number, chunk, r.places[chunk], err)
+		}
 		r.end(chunk, err)
 	} // else its last block has said so
-	r.mu.Lock()
-	r.open--
-	last := r.open == 0
-	r.mu.Unlock()
 	if last {
 		r.c.mu.Lock()
-		delete(r.c.reads, r.stream)
+		if r.c.reads[r.stream] == r {
+			delete(r.c.reads, r.stream)
+		}
 		r.c.settleLocked()
 		r.c.mu.Unlock()
 	}

@@ -19,6 +19,9 @@ const (
 	// maxRepairs bounds the objects that wait for repair. One more is not
 	// repaired until it is read again.
 	maxRepairs = 4096
+	// repairPause is how long an object whose repair failed is left alone: its
+	// readers find the chunk missing each time.
+	repairPause = 10 * time.Second
 	// repairBudget bounds the repair of one stripe.
 	repairBudget = 30 * time.Second
 )
@@ -32,8 +35,10 @@ type repairs struct {
 	wake chan struct{} // capacity 1: there is work
 
 	mu    sync.Mutex
-	asked map[repair]struct{}
 	queue []repair
+	// asked has what waits or is under way, with the zero time, and what failed,
+	// with the time until which it is not tried again.
+	asked map[repair]time.Time
 }
 
 type repair struct {
@@ -42,16 +47,15 @@ type repair struct {
 }
 
 func newRepairs(p *Proxy) *repairs {
-	return &repairs{p: p, wake: make(chan struct{}, 1), asked: map[repair]struct{}{}}
+	return &repairs{p: p, wake: make(chan struct{}, 1), asked: map[repair]time.Time{}}
 }
 
 // ask wants a version to be repaired. It does not block.
 func (r *repairs) ask(key string, version uint64) {
 	job := repair{key, version}
 	r.mu.Lock()
-	_, already := r.asked[job]
-	if !already && len(r.queue) < maxRepairs {
-		r.asked[job] = struct{}{}
+	if !r.barred(job, time.Now()) {
+		r.asked[job] = time.Time{}
 		r.queue = append(r.queue, job)
 	}
 	r.mu.Unlock()
@@ -61,11 +65,37 @@ func (r *repairs) ask(key string, version uint64) {
 	}
 }
 
+// barred tells whether a job is not to be queued now. r.mu is held.
+func (r *repairs) barred(job repair, now time.Time) bool {
+	if until, ok := r.asked[job]; ok {
+		return until.IsZero() || now.Before(until)
+	}
+	if len(r.asked) >= maxRepairs {
+		for failed, until := range r.asked {
+			if !until.IsZero() && !now.Before(until) {
+				delete(r.asked, failed)
+			}
+		}
+	}
+	return len(r.asked) >= maxRepairs
+}
+
+// done ends a job; one that failed rests.
+func (r *repairs) done(job repair, failed bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if failed {
+		r.asked[job] = time.Now().Add(repairPause)
+	} else {
+		delete(r.asked, job)
+	}
+}
+
 // waiting is how many objects wait.
 func (r *repairs) waiting() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.asked)
+	return len(r.queue)
 }
 
 // run repairs until the proxy ends.
@@ -86,13 +116,12 @@ func (r *repairs) run() {
 				return
 			}
 		}
-		if err := r.p.repair(job); err != nil && r.p.ctx.Err() == nil {
+		err := r.p.repair(job)
+		if err != nil && r.p.ctx.Err() == nil {
 			r.p.metrics.repairsFailed.Add(1)
 			r.p.log.Info("repair failed", "key", hashed(job.key), "err", err)
 		}
-		r.mu.Lock()
-		delete(r.asked, job)
-		r.mu.Unlock()
+		r.done(job, err != nil)
 	}
 }
 
@@ -178,7 +207,7 @@ func (p *Proxy) repairStripe(pin *catalog.Pin, rec wire.Record, engine *stripe.R
 		if err != nil {
 			return fmt.Errorf("chunk %d: %w", g, err)
 		}
-		if !pin.SetPlace(uint32(i), g, places[g], at) {
+		if !movePlace(pin, uint32(i), g, places[g], at) {
 			p.freeChunk(at, rec.Version, uint32(i), uint16(g), len(chunks[g]), len(record))
 			return nil
 		}
@@ -186,6 +215,13 @@ func (p *Proxy) repairStripe(pin *catalog.Pin, rec wire.Record, engine *stripe.R
 		p.metrics.chunksRepaired.Add(1)
 	}
 	return nil
+}
+
+// movePlace moves a chunk from a place that is lost. Meanwhile the catalog may
+// have been told so, and name nobody.
+func movePlace(pin *catalog.Pin, number uint32, chunk int, lost, at catalog.Place) bool {
+	return pin.SetPlace(number, chunk, lost, at) ||
+		pin.SetPlace(number, chunk, catalog.Place{Node: lost.Node}, at)
 }
 
 // restore stores one chunk on a node outside members, or on the very node that

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/infinicache/infinicache/internal/catalog"
 	"github.com/infinicache/infinicache/internal/placement"
@@ -54,8 +55,10 @@ func (p *Proxy) place(ctx context.Context, n int, cost int64, avoid []uint32) ([
 	if err == nil || !errors.Is(err, placement.ErrTooFewNodes) {
 		return nodes, err
 	}
-	p.room.Lock()
-	defer p.room.Unlock()
+	if err := p.room.Acquire(ctx, 1); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	defer p.room.Release(1)
 	avoid = append([]uint32(nil), avoid...)
 	for {
 		if nodes, err = p.tryPlace(n, cost, avoid); err == nil || !errors.Is(err, placement.ErrTooFewNodes) {
@@ -68,13 +71,26 @@ func (p *Proxy) place(ctx context.Context, n int, cost int64, avoid []uint32) ([
 		if err != nil {
 			return nil, err
 		}
-		for _, node := range dirty {
-			if err := p.pool.Flush(ctx, node); err != nil {
-				// This node cannot be made to let go now; another must.
-				avoid = append(avoid, node)
-			}
+		// Nodes that cannot be made to let go now are left out; others must.
+		avoid = append(avoid, p.flush(ctx, dirty)...)
+	}
+}
+
+// flush has nodes let their dead bytes go, all at once, for a sleeping one takes
+// as long as its waking does. It names those that did not.
+func (p *Proxy) flush(ctx context.Context, nodes []uint32) (failed []uint32) {
+	errs := make([]error, len(nodes))
+	var all sync.WaitGroup
+	for i, node := range nodes {
+		all.Go(func() { errs[i] = p.pool.Flush(ctx, node) })
+	}
+	all.Wait()
+	for i, err := range errs {
+		if err != nil {
+			failed = append(failed, nodes[i])
 		}
 	}
+	return failed
 }
 
 // makeRoom evicts until n nodes outside avoid have cost bytes that are free or
@@ -100,7 +116,7 @@ func (p *Proxy) makeRoom(n int, cost int64, avoid []uint32) (dirty []uint32, err
 			}
 		}
 		if ready+len(dirty) >= n {
-			return dirty[:min(len(dirty), n)], nil
+			return dirty[:min(len(dirty), max(n-ready, 0))], nil
 		}
 		if len(short) == 0 {
 			return nil, wire.Errorf(wire.CodeFull, "%d nodes can take chunks, the shape needs %d", ready+len(dirty), n)

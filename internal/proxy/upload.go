@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"math/bits"
 	"sync"
 	"time"
 
@@ -19,6 +20,9 @@ import (
 const (
 	// placeTries is how many nodes a chunk is offered before it is given up.
 	placeTries = 3
+	// maxOpenStripes bounds the stripes of one upload that have begun and are not
+	// settled. Two are under way in a writer that waits for each to be settled.
+	maxOpenStripes = 8
 	// stragglerGrace is the least time that a chunk may be later than the quorum
 	// of its stripe before the stripe is settled without it.
 	stragglerGrace = 50 * time.Millisecond
@@ -33,8 +37,11 @@ type upload struct {
 	size   int64 // declared; -1 unknown
 	record []byte
 	tell   uploadListener
+	inbox  inbox
+	ctx    context.Context // of making room
+	cancel context.CancelCauseFunc
 
-	mu      sync.Mutex
+	mu      sync.Mutex // let go of with unlock
 	stripes []*uploadStripe
 	sent    int64 // bytes of object in the stripes begun
 	group   []uint32
@@ -46,19 +53,19 @@ type upload struct {
 	ending  bool            // commit was asked for: its answer settles what is left
 }
 
-// uploadListener hears what becomes of stripes. It is called without locks, from
-// any goroutine, and does not block.
+// uploadListener hears what becomes of stripes, in order. It is called with the
+// upload locked, from any goroutine: it neither blocks nor calls the upload.
 type uploadListener interface {
 	stored(stripe uint32)
 	resend(stripe uint32, chunk uint16)
-	failed(err error)
+	failed(err error) // the upload is over
 }
 
 type uploadStripe struct {
 	number  uint32
 	layout  erasure.Layout
 	chunks  []uploadChunk
-	placed  bool
+	full    int // chunks that are not empty
 	acked   int
 	open    int // chunks that are neither acknowledged nor given up
 	want    int // blocks that have not come yet
@@ -119,6 +126,7 @@ func (p *Proxy) beginUpload(key string, size int64, o object.PutOptions, tell up
 	}
 	record := staged.Record()
 	u.record = record.Append(nil)
+	u.ctx, u.cancel = context.WithCancelCause(p.ctx)
 	return u, nil
 }
 
@@ -126,10 +134,12 @@ func (p *Proxy) beginUpload(key string, size int64, o object.PutOptions, tell up
 // making room.
 func (u *upload) begin(number uint32, length int64) error {
 	u.mu.Lock()
-	defer u.mu.Unlock()
+	defer u.unlock()
 	switch {
 	case u.over:
 		return u.ended()
+	case len(u.stripes)-u.settled >= maxOpenStripes:
+		return wire.Errorf(wire.CodeProtocol, "stripe %d begins, while %d before it are not settled", number, maxOpenStripes)
 	case int(number) != len(u.stripes):
 		return wire.Errorf(wire.CodeProtocol, "stripe %d begins, expected is %d", number, len(u.stripes))
 	case u.sent != int64(number)*u.plan.Stripe:
@@ -152,12 +162,13 @@ func (u *upload) begin(number uint32, length int64) error {
 	}
 	for i := range s.chunks {
 		if n := s.layout.Blocks(i, wire.BlockSize); n > 0 {
-			s.open++
+			s.full++
 			s.want += n
 		} else {
 			s.chunks[i].over = true // nothing to keep
 		}
 	}
+	s.open = s.full
 	u.stripes = append(u.stripes, s)
 	u.sent += length
 
@@ -173,14 +184,14 @@ func (u *upload) begin(number uint32, length int64) error {
 		return nil
 	}
 	// Making room takes time; blocks that come meanwhile wait, within the window.
-	u.p.work.Go(func() {
-		nodes, err := u.p.place(u.p.ctx, len(s.chunks), cost, nil)
+	begun := u.p.work.Go(func() {
+		nodes, err := u.p.place(u.ctx, len(s.chunks), cost, nil)
+		u.mu.Lock()
+		defer u.unlock()
 		if err != nil {
 			u.fail(err)
 			return
 		}
-		u.mu.Lock()
-		defer u.mu.Unlock()
 		if u.over {
 			for _, n := range nodes {
 				u.p.pool.Unreserve(n, cost)
@@ -190,6 +201,9 @@ func (u *upload) begin(number uint32, length int64) error {
 		u.group, u.groupOf = nodes, group
 		u.start(s, nodes)
 	})
+	if !begun {
+		return wire.ErrClosed
+	}
 	return nil
 }
 
@@ -205,11 +219,14 @@ func (u *upload) start(s *uploadStripe, nodes []uint32) {
 	for i, n := range nodes {
 		places[i].Node = n
 	}
-	if err := u.staged.Place(s.number, places); err != nil {
-		u.err = err
-	}
-	s.placed = true
 	cost := u.cost(s)
+	if err := u.staged.Place(s.number, places); err != nil {
+		for _, n := range nodes {
+			u.p.pool.Unreserve(n, cost)
+		}
+		u.fail(err)
+		return
+	}
 	for i := range s.chunks {
 		c := &s.chunks[i]
 		c.node = nodes[i]
@@ -237,8 +254,7 @@ func (u *upload) store(s *uploadStripe, i int) {
 	try := c.tries
 	chunk := wire.Chunk{Version: u.plan.Version, Stripe: s.number, Index: uint16(i)}
 	c.call = u.p.pool.Store(c.node, chunk, uint32(size), u.record, func(at catalog.Place, err error) {
-		// On a goroutine of its own: Store may call back at once, under u.mu.
-		u.p.work.Go(func() { u.answered(s, i, try, at, err) })
+		u.hear(answer{s, i, try, at, err})
 	})
 }
 
@@ -246,7 +262,7 @@ func (u *upload) store(s *uploadStripe, i int) {
 // their way, or not needed.
 func (u *upload) block(b wire.Block, body []byte, owner link.Releaser) error {
 	u.mu.Lock()
-	defer u.mu.Unlock()
+	defer u.unlock()
 	err := u.checkBlock(b, len(body))
 	if err != nil || u.over {
 		owner.Release()
@@ -289,45 +305,40 @@ func (u *upload) checkBlock(b wire.Block, n int) error {
 	return nil
 }
 
-// answered takes a node's answer for a chunk.
-func (u *upload) answered(s *uploadStripe, i, try int, at catalog.Place, err error) {
-	u.mu.Lock()
+// answered takes a node's answer for a chunk. u.mu is held.
+func (u *upload) answered(a answer) {
+	s, i := a.stripe, a.chunk
 	c := &s.chunks[i]
-	if u.over || c.over || c.tries != try {
-		late := err == nil
-		u.mu.Unlock()
-		if late {
-			u.p.freeChunk(at, u.plan.Version, s.number, uint16(i), s.layout.Len(i), len(u.record))
+	if u.over || c.over || c.tries != a.try {
+		if a.err == nil {
+			u.p.freeChunk(a.at, u.plan.Version, s.number, uint16(i), s.layout.Len(i), len(u.record))
 		}
 		return
 	}
-	if err == nil {
+	if a.err == nil {
 		c.acked, c.over = true, true
 		s.acked++
 		s.open--
-		u.staged.SetPlace(s.number, i, at)
+		u.staged.SetPlace(s.number, i, a.at)
 		u.judge(s)
-		u.mu.Unlock()
 		return
 	}
 	u.p.metrics.chunksRefused.Add(1)
-	u.p.log.Debug("chunk not kept", "node", c.node, "try", try, "err", err)
-	if c.tries < placeTries && s.acked < u.quorum() {
+	u.p.log.Debug("chunk not kept", "node", c.node, "try", a.try, "err", a.err)
+	if c.tries < placeTries && s.acked < u.needed(s) {
 		if next, perr := u.p.tryPlace(1, u.cost(s), u.members(s)); perr == nil {
-			s.want += bits(c.have)
+			s.want += bits.OnesCount64(c.have)
 			c.have = 0
 			c.node = next[0]
 			u.staged.SetPlace(s.number, i, catalog.Place{Node: c.node})
-			u.store(s, i)
-			u.mu.Unlock()
 			u.tell.resend(s.number, uint16(i))
+			u.store(s, i)
 			return
 		}
 	}
 	c.over = true
 	s.open--
 	u.judge(s)
-	u.mu.Unlock()
 }
 
 // members are the nodes that hold or shall hold a chunk of the stripe.
@@ -339,26 +350,13 @@ func (u *upload) members(s *uploadStripe) []uint32 {
 	return nodes
 }
 
-func bits(mask uint64) (n int) {
-	for ; mask != 0; mask &= mask - 1 {
-		n++
-	}
-	return n
-}
-
 // quorum is how many chunks of a stripe must be kept: d + ceil(p/2).
 func (u *upload) quorum() int { return u.plan.Shape.Data + (u.plan.Shape.Parity+1)/2 }
 
 // needed is the quorum of a stripe: empty chunks are kept by nobody and missed
 // by nobody.
 func (u *upload) needed(s *uploadStripe) int {
-	empty := 0
-	for i := range s.chunks {
-		if s.layout.Len(i) == 0 {
-			empty++
-		}
-	}
-	return u.quorum() - empty
+	return u.quorum() - (len(s.chunks) - s.full)
 }
 
 // judge settles a stripe if it can be: all its chunks are decided, or the quorum
@@ -372,11 +370,11 @@ func (u *upload) judge(s *uploadStripe) {
 	case s.open == 0 && enough:
 		u.settle(s)
 	case s.open == 0:
-		u.failLocked(wire.Errorf(wire.CodeUnavailable, "only %d of the %d chunks needed were kept", s.acked, u.needed(s)))
+		u.fail(wire.Errorf(wire.CodeUnavailable, "only %d of the %d chunks needed were kept", s.acked, u.needed(s)))
 	case enough && s.want == 0 && s.grace == nil:
 		s.grace = time.AfterFunc(stragglerGrace+time.Since(s.began), func() {
 			u.mu.Lock()
-			defer u.mu.Unlock()
+			defer u.unlock()
 			if !s.settled && !u.over {
 				u.settle(s)
 			}
@@ -395,12 +393,12 @@ func (u *upload) settle(s *uploadStripe) {
 		if c := &s.chunks[i]; !c.over {
 			c.over = true
 			u.p.metrics.stragglers.Add(1)
-			go c.call.Cancel()
+			c.call.Cancel()
 		}
 	}
 	u.wake()
 	if !u.ending {
-		go u.tell.stored(s.number)
+		u.tell.stored(s.number)
 	}
 }
 
@@ -412,20 +410,14 @@ func (u *upload) wake() {
 	u.waiters = nil
 }
 
+// fail gives the version up because of err. u.mu is held.
 func (u *upload) fail(err error) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.failLocked(err)
-}
-
-// failLocked gives the version up because of err. u.mu is held.
-func (u *upload) failLocked(err error) {
 	if u.over {
 		return
 	}
 	u.err = err
 	u.stop()
-	go u.tell.failed(err)
+	u.tell.failed(err)
 }
 
 // ended is why the upload is over.
@@ -439,7 +431,7 @@ func (u *upload) ended() error {
 // abort gives the version up. It is safe at any time and more than once.
 func (u *upload) abort(err error) {
 	u.mu.Lock()
-	defer u.mu.Unlock()
+	defer u.unlock()
 	if u.over {
 		return
 	}
@@ -450,6 +442,7 @@ func (u *upload) abort(err error) {
 // stop ends everything that is under way. u.mu is held.
 func (u *upload) stop() {
 	u.over = true
+	u.cancel(u.err)
 	for _, s := range u.stripes {
 		if s.grace != nil {
 			s.grace.Stop()
@@ -461,11 +454,14 @@ func (u *upload) stop() {
 			}
 			c.wait = nil
 			if c.call != nil && !c.over {
-				go c.call.Cancel()
+				c.call.Cancel()
 			}
 		}
 	}
 	u.wake()
+	if u.size < 0 {
+		u.staged.SetSize(u.sent) // so that what is freed has its true size
+	}
 	u.staged.Abort()
 }
 
@@ -484,7 +480,7 @@ func (u *upload) commit(ctx context.Context, size int64, stripes uint32) (catalo
 			err = wire.Errorf(wire.CodeShort, "commit of %d bytes, declared were %d", size, u.size)
 		}
 		if err != nil {
-			u.mu.Unlock()
+			u.unlock()
 			return catalog.Result{}, err
 		}
 		if u.settled == len(u.stripes) {
@@ -492,7 +488,7 @@ func (u *upload) commit(ctx context.Context, size int64, stripes uint32) (catalo
 		}
 		changed := make(chan struct{})
 		u.waiters = append(u.waiters, changed)
-		u.mu.Unlock()
+		u.unlock()
 		select {
 		case <-changed:
 		case <-ctx.Done():
@@ -500,16 +496,17 @@ func (u *upload) commit(ctx context.Context, size int64, stripes uint32) (catalo
 		}
 		u.mu.Lock()
 	}
-	defer u.mu.Unlock()
+	defer u.unlock()
 	res, err := u.staged.Commit(size)
 	if err != nil {
 		return res, err
 	}
 	u.over = true
+	u.cancel(wire.ErrClosed)
 	if res.Stored {
 		u.p.metrics.stored(size)
 		for _, s := range u.stripes {
-			if s.acked < len(s.chunks) {
+			if s.acked < s.full {
 				u.p.repairs.ask(res.Info.Key, res.Info.Version)
 				break
 			}
