@@ -51,10 +51,10 @@ const MaxValue = 1000
 const PolicyForms = "1ms to 1h0m0s, paper, break-even, or break-even:DOLLARS (what a second of waiting saved is worth, 0 to 1000)"
 
 // ErrPolicy is what a text that is no policy gives, or one beyond its limits.
-var ErrPolicy = errors.New("pricing: not a linger policy")
+var ErrPolicy = errors.New("not a linger policy")
 
 // ErrQuantum is what the paper's policy gives where it cannot work.
-var ErrQuantum = errors.New("pricing: the billing quantum is too short")
+var ErrQuantum = errors.New("the billing quantum is too short")
 
 // ParsePolicy reads `500ms`, `paper`, `break-even` or `break-even:0.01`. Its error
 // matches ErrPolicy.
