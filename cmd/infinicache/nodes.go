@@ -63,6 +63,6 @@ func printNodes(w io.Writer, s admin.Status) error {
 		return err
 	}
 	_, err := fmt.Fprintf(w, "\n%d objects of %s; %d sessions, %s billed, $%.6f by the list price of %s\n",
-		s.Catalog.Objects, shortSize(s.Catalog.Bytes), s.Bill.Sessions, shortTime(s.Bill.Seconds), s.Bill.Dollars, listPriceName)
+		s.Catalog.Objects, shortSize(s.Catalog.Bytes), s.Bill.Sessions, shortTime(s.Bill.Seconds), s.Bill.Dollars, s.Bill.Tariff)
 	return err
 }

@@ -1,25 +1,62 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"strings"
 	"time"
 
 	"github.com/infinicache/infinicache/internal/platform"
+	"github.com/infinicache/infinicache/internal/platform/lambda"
+	"github.com/infinicache/infinicache/internal/pricing"
 )
 
-// listPrice is what AWS Lambda charges for x86 in us-east-1: the public list
-// price of November 2026 (aws.amazon.com/lambda/pricing). The embedded platform
-// costs nothing and is counted as if it were that service.
-var listPrice = platform.Price{
-	Quantum:       time.Millisecond,
-	PerGBSecond:   0.0000166667,
-	PerInvocation: 0.20 / 1e6,
-	BilledStart:   true,
+// billing is the embedded platform, which costs nothing and is counted as if it
+// were another that charges.
+type billing struct{ *lambda.Driver }
+
+// Invoke implements platform.Driver.
+func (b billing) Invoke(ctx context.Context, node int, payload []byte) (platform.Outcome, error) {
+	out, err := b.Driver.Invoke(ctx, node, payload)
+	plan := pricing.Plan(b.Capabilities().Price)
+	if !plan.BilledStart {
+		out.Billed -= out.Init
+	}
+	out.Billed = plan.Billed(out.Billed, 0)
+	var failed *platform.Error
+	if errors.As(err, &failed) {
+		failed.Outcome = out
+	}
+	return out, err
 }
 
-const listPriceName = "AWS Lambda"
+// spent is what so many sessions with so many seconds billed together cost there.
+func (b billing) spent(sessions uint64, seconds float64) float64 {
+	caps := b.Capabilities()
+	return pricing.Plan(caps.Price).Cost(caps.Memory, time.Duration(seconds*float64(time.Second)), sessions)
+}
 
-// dollars is what so many sessions with so many seconds billed together cost in
-// functions of memory bytes.
-func dollars(p platform.Price, memory int64, sessions uint64, seconds float64) float64 {
-	return seconds*float64(memory)/(1<<30)*p.PerGBSecond + float64(sessions)*p.PerInvocation
+// tariff is the name of a price list.
+func tariff() kind[pricing.Tariff] {
+	var names []string
+	for _, t := range pricing.Tariffs() {
+		names = append(names, t.Name)
+	}
+	return kind[pricing.Tariff]{
+		"NAME", strings.Join(names, ", "),
+		pricing.TariffOf,
+		func(t pricing.Tariff) string { return t.Name },
+	}
+}
+
+// lingering is a policy in the form that pricing.ParsePolicy reads.
+func lingering() kind[pricing.Policy] {
+	return kind[pricing.Policy]{
+		"POLICY", pricing.PolicyForms,
+		func(s string) (pricing.Policy, bool) {
+			p, err := pricing.ParsePolicy(s)
+			return p, err == nil
+		},
+		pricing.Policy.String,
+	}
 }

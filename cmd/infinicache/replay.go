@@ -148,6 +148,7 @@ func (r *replayReport) since(before admin.Status, door *admin.Client) {
 		Sessions: after.Bill.Sessions - before.Bill.Sessions,
 		Seconds:  after.Bill.Seconds - before.Bill.Seconds,
 		Dollars:  after.Bill.Dollars - before.Bill.Dollars,
+		Tariff:   after.Bill.Tariff,
 	}
 	unexplained := after.Traffic.UnexplainedMisses - before.Traffic.UnexplainedMisses
 	r.UnexplainedMisses = &unexplained
@@ -222,7 +223,7 @@ func (r *replayReport) print(w io.Writer) error {
 		row(l.name, "p50 %s, p90 %s, p99 %s, max %s", shortTime(l.P50), shortTime(l.P90), shortTime(l.P99), shortTime(l.Max))
 	}
 	if r.Bill != nil {
-		row("billed time", "%s in %d sessions, $%.6f by the list price of %s", shortTime(r.Bill.Seconds), r.Bill.Sessions, r.Bill.Dollars, listPriceName)
+		row("billed time", "%s in %d sessions, $%.6f by the list price of %s", shortTime(r.Bill.Seconds), r.Bill.Sessions, r.Bill.Dollars, r.Bill.Tariff)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -36,7 +36,7 @@ func (s *system) status() admin.Status {
 		},
 		Bill: admin.Bill{
 			Sessions: p.Sessions, Seconds: p.BilledSeconds,
-			Dollars: dollars(caps.Price, caps.Memory, p.Sessions, p.BilledSeconds),
+			Dollars: s.driver.spent(p.Sessions, p.BilledSeconds), Tariff: s.cfg.price.Title,
 		},
 	}
 	for _, n := range p.Nodes {

@@ -17,9 +17,9 @@ import (
 	"github.com/infinicache/infinicache/internal/admin"
 	"github.com/infinicache/infinicache/internal/door/redis"
 	"github.com/infinicache/infinicache/internal/emulator"
+	"github.com/infinicache/infinicache/internal/platform"
 	"github.com/infinicache/infinicache/internal/platform/lambda"
 	"github.com/infinicache/infinicache/internal/pool"
-	"github.com/infinicache/infinicache/internal/pricing"
 	"github.com/infinicache/infinicache/internal/proxy"
 	"github.com/infinicache/infinicache/internal/store"
 	"github.com/infinicache/infinicache/internal/wire"
@@ -45,7 +45,7 @@ type system struct {
 	links                *cuttable    // where instances dial
 
 	platform  *emulator.Emulator
-	driver    *lambda.Driver
+	driver    billing
 	proxy     *proxy.Proxy
 	redisDoor *redis.Door
 	adminDoor *admin.Server
@@ -77,9 +77,9 @@ func assemble(c upConfig, log *slog.Logger) (_ *system, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.driver, err = lambda.New(lambda.Config{
+	s.driver.Driver, err = lambda.New(lambda.Config{
 		AWS: lambda.Local(s.platform.URL()), Prefix: functionPrefix, Name: "embedded",
-		Memory: c.memory, Timeout: sessionLimit, Price: listPrice,
+		Memory: c.memory, Timeout: sessionLimit, Price: platform.Price(c.price.Plan(c.memory)),
 	})
 	if err != nil {
 		return nil, err
@@ -92,7 +92,7 @@ func assemble(c upConfig, log *slog.Logger) (_ *system, err error) {
 		Pool: pool.Config{
 			Driver: s.driver, Nodes: c.nodes, Epoch: s.epoch, Key: key,
 			Address: s.links.Addr().String(), Capacity: store.CapacityOf(c.memory),
-			Linger: pricing.Fixed(c.linger), Seed: c.seed, Logger: log.With("part", "pool"),
+			Linger: c.linger, Seed: c.seed, Logger: log.With("part", "pool"),
 		},
 		Shape: c.shape, Seed: c.seed, Registerer: registry, Logger: log.With("part", "proxy"),
 	})

@@ -14,6 +14,7 @@ import (
 
 	"github.com/infinicache/infinicache/internal/object"
 	"github.com/infinicache/infinicache/internal/pool"
+	"github.com/infinicache/infinicache/internal/pricing"
 )
 
 const (
@@ -29,7 +30,8 @@ type upConfig struct {
 	client     string // addresses to listen at
 	redis      string
 	admin      string
-	linger     time.Duration
+	linger     pricing.Policy
+	price      pricing.Tariff
 	nodeBinary string
 	seed       uint64
 
@@ -54,16 +56,25 @@ and logs to standard error. Ctrl-C ends the doors, then the proxy, then the
 platform with every process that it started; a second one ends it at once.
 
 Each node holds what its memory leaves beside the program itself. The reclaim
-flags have the platform take idle instances away as a real one does.`,
+flags have the platform take idle instances away as a real one does.
+
+How long a node stays awake after its last request (--linger) is a time, or
+follows from the price (--price) of the service that the embedded platform stands
+for. "paper" returns shortly before the billing quantum ends and buys one more
+when two or more requests came in it; it needs a quantum above 10 ms. "break-even"
+stays as long as that costs what waking again would, and "break-even:0.01" counts
+a second that a request waits as a cent.`,
 		Example: `  infinicache up
   infinicache up --nodes 40 --memory 512MiB --shape 10+2
+  infinicache up --price lambda-100ms --linger paper
+  infinicache up --linger break-even:0.01
   infinicache up --client 127.0.0.1:0 --redis 127.0.0.1:0 --admin 127.0.0.1:0   # free ports
   redis-cli -p 6378 SET greeting hello`,
 		Args: between(0, 0, "none"),
 	}
 	f := flagsOf(cmd)
 	c := upConfig{
-		nodes: 14, memory: 256 << 20, linger: 500 * time.Millisecond,
+		nodes: 14, memory: 256 << 20, linger: pricing.Fixed(500 * time.Millisecond), price: pricing.Tariffs()[0],
 		client: defaultClient, redis: defaultRedis, admin: defaultAdmin,
 		logLevel: "info", logFormat: "text", seed: uint64(time.Now().UnixNano()), cutLinks: 0.1,
 	}
@@ -73,7 +84,8 @@ flags have the platform take idle instances away as a real one does.`,
 	add(f, &c.client, "client", address(), "where the client library and this command's put and get connect")
 	add(f, &c.redis, "redis", address(), "where Redis clients connect")
 	add(f, &c.admin, "admin", address(), "where health, metrics, status and profiles are served")
-	add(f, &c.linger, "linger", duration(time.Millisecond, time.Minute), "how long a node stays awake after its last request")
+	add(f, &c.linger, "linger", lingering(), "how long a node stays awake after its last request: a time, paper, break-even, or break-even:DOLLARS")
+	add(f, &c.price, "price", tariff(), "whose prices count: "+tariff().allowed)
 	cmd.Flags().StringVar(&c.nodeBinary, "node-binary", "", "the function's `FILE` (default: infinicache-node beside this program)")
 	add(f, &c.reclaimIdle, "reclaim-idle", duration(time.Second, 24*time.Hour), "take instances that were idle so long (default: never)")
 	add(f, &c.reclaimAge, "reclaim-age", duration(time.Second, 24*time.Hour), "take instances that are so old (default: never)")
@@ -86,6 +98,12 @@ flags have the platform take idle instances away as a real one does.`,
 	untilEOF := cmd.Flags().Bool("until-eof", false, "end, too, when standard input ends")
 	_ = cmd.Flags().MarkHidden("until-eof")
 
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		if _, err := c.linger.On(c.price.Plan(c.memory), c.memory); err != nil {
+			f.complain("--linger: %v given with --price %s: %w", c.linger, c.price.Name, err)
+		}
+		return f.check()
+	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if fixedSeed != 0 {
 			c.seed = fixedSeed

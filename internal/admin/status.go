@@ -68,6 +68,7 @@ type Bill struct {
 	// Dollars is by the platform's list price. A platform that costs nothing, as
 	// the embedded one, is counted as the service that it stands for.
 	Dollars float64 `json:"dollars"`
+	Tariff  string  `json:"tariff"` // whose prices those are
 }
 
 // Node is one place of the pool.
