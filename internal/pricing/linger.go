@@ -38,10 +38,8 @@ func Paper() Policy { return Policy{kind: paper} }
 // BreakEven stays as long as staying costs what waking again would: the price of
 // an invocation, of the time that is billed around the request, and of the
 // waiting, where value is how many dollars a second of a request's waiting is
-// worth, 0 to MaxValue.
-//
-// Whoever stays until the next request came, or until waiting for it has cost as
-// much as a wake, pays at most twice what one would pay who knows when it comes.
+// worth, 0 to MaxValue. Whenever the next request comes, that costs about twice at
+// most what it would cost to have known.
 func BreakEven(value float64) Policy { return Policy{kind: breakEven, value: value} }
 
 // MaxValue bounds what a second of waiting is worth, in dollars.
@@ -131,12 +129,14 @@ func Margin(memory int64) time.Duration {
 	return 10 * time.Millisecond
 }
 
-// WakeCost is what waking a frozen node again costs, if a second of a request's
-// waiting is worth value dollars. A fresh instance's start is not in it: that is
-// what a lost one costs, and staying awake does not keep instances from being
-// taken.
+// WakeCost is what a request costs more that finds its node frozen, if a second of
+// its waiting is worth value dollars.
+//
+// Two things are not in it. The rest of the quantum in which the request is served:
+// a node that stayed pays for that as well. And a fresh instance's start: that is
+// what a lost one costs, and staying awake does not keep instances from being taken.
 func (p Plan) WakeCost(memory int64, value float64) float64 {
-	return p.Cost(memory, p.Billed(wakeBilled, 0), 1) + value*wakeDelay.Seconds()
+	return p.Cost(memory, wakeBilled, 1) + value*wakeDelay.Seconds()
 }
 
 // On is what the policy means to nodes of that memory under that plan: numbers

@@ -109,8 +109,9 @@ func TestPolicyOn(t *testing.T) {
 		{"break-even, waiting counts", BreakEven(2), round(ms), gb, wire.Linger{Stay: 78 * ms}, nil},
 		{"break-even, priceless", BreakEven(1000), Plan{Quantum: ms, PerGBSecond: 1e-9}, gb, wire.Linger{Stay: time.Hour}, nil},
 		{"break-even, nothing to save", BreakEven(0), Plan{Quantum: 1, PerGBSecond: 1e9}, gb, wire.Linger{Stay: 2 * ms}, nil},
-		{"break-even, 100 ms", BreakEven(0), round(100 * ms), gb, wire.Linger{Stay: 150 * ms, Quantum: 100 * ms, Margin: 10 * ms}, nil},
-		{"break-even, quantum at the margin", BreakEven(0), round(10 * ms), gb, wire.Linger{Stay: 60 * ms}, nil},
+		{"break-even, 100 ms", BreakEven(0), round(100 * ms), gb, wire.Linger{Stay: 52 * ms, Quantum: 100 * ms, Margin: 10 * ms}, nil},
+		{"break-even, 100 ms, waiting counts", BreakEven(10), round(100 * ms), gb, wire.Linger{Stay: 182 * ms, Quantum: 100 * ms, Margin: 10 * ms}, nil},
+		{"break-even, quantum at the margin", BreakEven(0), round(10 * ms), gb, wire.Linger{Stay: 52 * ms}, nil},
 		{"break-even, time is free", BreakEven(0), Plan{PerInvocation: 1}, gb, wire.Linger{Stay: time.Hour}, nil},
 		{"break-even, no rate", BreakEven(1), Plan{Quantum: 100 * ms}, gb, wire.Linger{Stay: time.Hour}, nil},
 		{"break-even, worth a fortune", BreakEven(1001), round(ms), gb, wire.Linger{}, ErrPolicy},
@@ -140,10 +141,9 @@ func TestBreakEvenCostsAWake(t *testing.T) {
 			}
 		}
 	}
-	// A break-even stay on a whole quantum buys at least one more: waking costs
-	// that and the invocation.
+	// An invocation of Cloud Run is not worth another quantum.
 	p := plan(t, "cloud-run", gb)
-	if l, err := BreakEven(0).On(p, gb); err != nil || l.Stay < p.Quantum || l.Stay >= 2*p.Quantum {
+	if l, err := BreakEven(0).On(p, gb); err != nil || l.Stay >= p.Quantum || l.Quantum != p.Quantum {
 		t.Errorf("%v, %v on Cloud Run", l, err)
 	}
 }

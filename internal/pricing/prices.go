@@ -46,7 +46,7 @@ var tariffs = []Tariff{
 	{
 		Name: "lambda-100ms", Title: "AWS Lambda as the paper had it",
 		Quantum: 100 * time.Millisecond, PerGBSecond: 0.0000166667, PerInvocation: 0.20 / 1e6,
-		Source: "InfiniCache, FAST'20", Date: "2020-02",
+		Source: "aws.amazon.com/lambda/pricing", Date: "2020-02",
 	},
 	{
 		Name: "cloud-run", Title: "Cloud Run, one processor to an instance",
