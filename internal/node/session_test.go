@@ -65,6 +65,21 @@ func TestLingerAndStay(t *testing.T) {
 	})
 }
 
+func TestLingerEndsBeforeTheQuantum(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		inv := invocation(1)
+		inv.Linger = wire.Linger{Quantum: 100 * time.Millisecond, Margin: 10 * time.Millisecond, Extra: true}
+		start := time.Now()
+		p, returned := w.join(inv)
+		p.put(1, 1000)
+		p.get(1, 1000) // the second request in this quantum buys another
+		p.sleep(2, returned)
+		if d := time.Since(start); d < 190*time.Millisecond || d >= 200*time.Millisecond {
+			t.Errorf("slept after %v, want just after 190ms", d)
+		}
+	})
+}
+
 func TestRequestThatCrossesSleepIsServed(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		p, returned := w.join(invocation(1))
