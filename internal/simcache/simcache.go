@@ -6,9 +6,11 @@ package simcache
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,7 +41,7 @@ type Cache struct {
 	Platform *Platform
 
 	t       testing.TB
-	client  int
+	client  atomic.Int64
 	stop    context.CancelFunc
 	stopped chan struct{}
 	once    sync.Once
@@ -116,11 +118,11 @@ func (w *Cache) Stop() {
 	})
 }
 
-// Client is a client library on a host of its own. It is closed with the test.
+// Client is a client library on a host of its own, client/1 and so on. It is
+// closed with the test.
 func (w *Cache) Client() *infinicache.Client {
 	w.t.Helper()
-	w.client++
-	host := "client/" + string(rune('0'+w.client%10))
+	host := fmt.Sprint("client/", w.client.Add(1))
 	c, err := infinicache.New(infinicache.Config{
 		Proxies: []string{ClientAddr},
 		Dial: func(ctx context.Context, addr string) (net.Conn, error) {
