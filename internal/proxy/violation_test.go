@@ -177,6 +177,26 @@ func TestThousandsOfOpensAndPuts(t *testing.T) {
 	})
 }
 
+// An expiry farther away than times can tell is not one in the past.
+func TestExpiryBeyondAllTimes(t *testing.T) {
+	bubble(t, simcache.Config{}, func(t *testing.T, w *simcache.Cache) {
+		c := dial(t, w, "bad")
+		for i, in := range []int64{1<<63 - 1, 1 << 60, 1 << 44} {
+			stream, key := uint32(2*i+1), fmt.Sprint("k", i)
+			c.send(wire.TypePut, stream, &wire.Put{Key: key, Size: 0, ExpiresIn: in})
+			c.want(wire.TypePlaced, nil)
+			c.send(wire.TypeCommit, stream, &wire.Commit{})
+			if f := c.want(wire.TypeDone, nil); f.Code != wire.CodeOK {
+				t.Errorf("put: %v", f.Code)
+			}
+			c.send(wire.TypeStat, stream+1, &wire.Open{Key: key})
+			if f := c.next(); f.Type != wire.TypeOpened {
+				t.Errorf("an object that expires in %d ms is none: %v", in, f.Type)
+			}
+		}
+	})
+}
+
 func TestClientThatStallsInMidBlock(t *testing.T) {
 	bubble(t, simcache.Config{}, func(t *testing.T, w *simcache.Cache) {
 		c := dial(t, w, "bad")
