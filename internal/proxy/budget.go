@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"sync/atomic"
 
 	"golang.org/x/sync/semaphore"
 
@@ -13,8 +14,9 @@ import (
 // read holds up nobody but itself. What is taken is what a node is allowed to
 // send; the memory itself is used only while a block is here.
 type budget struct {
-	all   *semaphore.Weighted
-	limit int64
+	all     *semaphore.Weighted
+	limit   int64
+	waiting atomic.Int64 // clients that wait for the whole, within their share
 }
 
 func newBudget(limit int64) *budget {
@@ -45,6 +47,8 @@ func (s *share) take(ctx context.Context, n int64) error {
 	if err := s.own.Acquire(ctx, n); err != nil {
 		return context.Cause(ctx)
 	}
+	s.of.waiting.Add(1)
+	defer s.of.waiting.Add(-1)
 	if err := s.of.all.Acquire(ctx, n); err != nil {
 		s.own.Release(n)
 		return context.Cause(ctx)

@@ -53,10 +53,11 @@ func (cs *clients) drain(grace time.Duration) {
 
 // client is one link of the chunk door.
 type client struct {
-	p     *Proxy
-	conn  *link.Conn
-	share *share
-	ctx   context.Context // of the link
+	p      *Proxy
+	conn   *link.Conn
+	share  *share
+	queued progress        // of blocks to the client
+	ctx    context.Context // of the link
 
 	mu    sync.Mutex
 	opens map[uint32]*opened

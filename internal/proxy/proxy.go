@@ -144,6 +144,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 	poolEnded := make(chan error, 1)
 	go func() { poolEnded <- p.pool.Run(nodes) }()
 	p.work.Go(p.expire)
+	p.work.Go(p.watchReaders)
 	p.work.Go(p.repairs.run)
 
 	<-ctx.Done()

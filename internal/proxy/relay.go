@@ -199,6 +199,7 @@ func (r *relay) Block(b wire.Block, body []byte, err error) {
 	rc.filling = nil
 	drop := err != nil || r.over
 	r.mu.Unlock()
+	r.c.queued.begin()
 	if drop {
 		block.Release()
 		return
@@ -210,6 +211,7 @@ func (r *relay) Block(b wire.Block, body []byte, err error) {
 // left.
 func (rc *relayChunk) released(n int) {
 	r := rc.r
+	r.c.queued.end()
 	r.mu.Lock()
 	rc.here--
 	more := min(int64(n), rc.ask)

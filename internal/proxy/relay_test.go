@@ -82,6 +82,32 @@ func TestClientThatDoesNotReadHoldsUpNobody(t *testing.T) {
 	})
 }
 
+// So many that do not read that the whole budget is theirs are got rid of as soon
+// as somebody else wants to read.
+func TestClientsThatDoNotReadAndUseTheBudgetUp(t *testing.T) {
+	bubble(t, simcache.Config{Nodes: 12}, func(t *testing.T, w *simcache.Cache) {
+		good := w.Client()
+		mustPut(t, good, "k", content(1, 10<<20))
+		for i := range 6 {
+			c := dial(t, w, fmt.Sprint("bad/", i))
+			c.open(1, "k")
+			for k := range uint32(30) {
+				c.send(wire.TypeRead, 2+k, &wire.Read{Open: 1, Wants: []wire.Want{{Chunk: uint16(k % 12), To: 4}}})
+			}
+		}
+		time.Sleep(time.Second)
+		if w.Proxy.Status().Clients != 7 {
+			t.Errorf("%d clients, want 7: nobody waits yet but those who do not read", w.Proxy.Status().Clients)
+		}
+		mustGet(t, good, "k", content(1, 10<<20))
+		began := time.Now()
+		mustGet(t, good, "k", content(1, 10<<20))
+		if d := time.Since(began); d > time.Second {
+			t.Errorf("the read after the first took %v", d)
+		}
+	})
+}
+
 // A CANCEL is heard behind READs that wait for the budget.
 func TestCancelBehindWaitingReads(t *testing.T) {
 	bubble(t, small, func(t *testing.T, w *simcache.Cache) {
