@@ -136,9 +136,9 @@ func (o *putOptions) message(key string, size int64) *wire.Put {
 		Data: uint8(o.shape.Data), Parity: uint8(o.shape.Parity),
 	}
 	if !o.expires.IsZero() {
-		left := time.Until(o.expires)
-		m.ExpiresIn = int64((left + time.Millisecond - 1) / time.Millisecond)
-		if left <= 0 {
+		if left := time.Until(o.expires); left > 0 {
+			m.ExpiresIn = left.Milliseconds() + 1 // never early
+		} else {
 			m.ExpiresIn = -1
 		}
 	}

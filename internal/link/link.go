@@ -39,9 +39,11 @@ type Config struct {
 	// Stall is how long a body under way, or a write, may make no progress
 	// before the link is given up. Default 30 s.
 	Stall time.Duration
-	// MaxQueue bounds the frames that wait to be written; a peer that makes
-	// more wait is not reading and loses the link. Default 65,536.
-	MaxQueue int
+	// MaxQueue bounds the frames that wait to be written, and MaxQueueBytes the
+	// bytes of those without a body; blocks are bounded by the credit that their
+	// senders need. A peer that makes more wait is not reading and loses the
+	// link. Defaults 65,536 and 16 MiB.
+	MaxQueue, MaxQueueBytes int
 	// Greeting, if not nil, is the preface that this side still has to send,
 	// and makes the reader expect the other side's.
 	Greeting *[wire.PrefaceSize]byte
@@ -55,6 +57,7 @@ type Conn struct {
 
 	mu     sync.Mutex
 	queue  []frame
+	bytes  int   // of the queued frames without a body
 	closed error // set once; Send refuses from then on
 	finish error // if set: write what is queued, then close because of it
 
@@ -81,6 +84,9 @@ func New(nc net.Conn, cfg Config) *Conn {
 	}
 	if cfg.MaxQueue == 0 {
 		cfg.MaxQueue = 1 << 16
+	}
+	if cfg.MaxQueueBytes == 0 {
+		cfg.MaxQueueBytes = 16 << 20
 	}
 	c := &Conn{nc: nc, cfg: cfg, wake: make(chan struct{}, 1), ended: make(chan struct{}), start: time.Now()}
 	if cfg.Greeting != nil {
@@ -120,9 +126,10 @@ func (c *Conn) enqueue(f frame) error {
 		c.mu.Unlock()
 		return err
 	}
-	if c.closed == nil && len(c.queue) >= c.cfg.MaxQueue {
+	if n := len(c.queue); c.closed == nil && (n >= c.cfg.MaxQueue || c.bytes+len(f.ctl) > c.cfg.MaxQueueBytes) {
+		waiting := c.bytes
 		c.mu.Unlock()
-		c.Close(wire.Errorf(wire.CodeBusy, "%d frames wait for a peer that does not read", c.cfg.MaxQueue))
+		c.Close(wire.Errorf(wire.CodeBusy, "%d frames, %d bytes beside blocks, wait for a peer that does not read", n, waiting))
 		c.mu.Lock()
 	}
 	if err := c.closed; err != nil {
@@ -130,6 +137,7 @@ func (c *Conn) enqueue(f frame) error {
 		return err
 	}
 	c.queue = append(c.queue, f)
+	c.bytes += len(f.ctl)
 	c.mu.Unlock()
 	c.signal()
 	return nil

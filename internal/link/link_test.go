@@ -183,6 +183,14 @@ func TestPeerThatDoesNotReadIsGivenUp(t *testing.T) {
 	if !errors.Is(err, wire.ErrBusy) {
 		t.Errorf("fifth Send with a queue of 3 = %v, want busy", err)
 	}
+	a, _ = pair(t)
+	c = New(a, Config{MaxQueueBytes: 100 << 10})
+	for range 3 {
+		err = c.Send(wire.TypeOpen, 0, 1, &wire.Open{Key: string(make([]byte, wire.MaxKey))})
+	}
+	if !errors.Is(err, wire.ErrBusy) {
+		t.Errorf("third Send of 64 KiB with a queue of 100 KiB = %v, want busy", err)
+	}
 }
 
 func TestPeerThatStopsInMidBody(t *testing.T) {

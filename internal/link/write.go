@@ -66,7 +66,7 @@ func (c *Conn) take(empty []frame) ([]frame, error) {
 			return empty, err
 		case len(c.queue) > 0:
 			q := c.queue
-			c.queue = empty
+			c.queue, c.bytes = empty, 0
 			c.mu.Unlock()
 			return q, nil
 		case c.finish != nil:
