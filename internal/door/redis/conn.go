@@ -124,6 +124,10 @@ func (c *conn) run(ctx context.Context, n int) error {
 	if err := c.readArg(argumentLimit); err != nil {
 		return err
 	}
+	if speaksHTTP(c.in.args[0]) {
+		c.breakOff(errHTTP)
+		return nil
+	}
 	cmd := c.door.table.find(c.in.args[0])
 	if cmd == nil {
 		c.door.metrics.commands.add(1)

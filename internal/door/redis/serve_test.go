@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -60,6 +61,28 @@ func TestPipeline(t *testing.T) {
 }
 
 // Any split of the input gives the same replies.
+// A browser can be made to send a POST here, whose body reads like commands.
+func TestHTTPIsNotObeyed(t *testing.T) {
+	for _, request := range []string{
+		"POST / HTTP/1.1\r\n",
+		"post / HTTP/1.1\r\nHost: localhost:6378\r\n",
+		"PUT / HTTP/1.1\r\nHost: localhost:6378\r\n",
+	} {
+		f := newFake()
+		addr, _ := serve(t, f, Config{})
+		other := dial(t, addr)
+		other.send(cmd("SET", "k", "v"))
+		other.expect(ok)
+		c := dial(t, addr)
+		c.send(request + "Content-Length: 10\r\n\r\nFLUSHALL\r\n")
+		if _, err := io.Copy(io.Discard, c); err != nil && !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("%q: the connection stays: %v", request, err)
+		}
+		other.send(cmd("GET", "k"))
+		other.expect(bulkOf("v"))
+	}
+}
+
 func TestSplitInput(t *testing.T) {
 	input := cmd("SET", "k", strings.Repeat("v", 100)) + cmd("GET", "k") + cmd("SET", "k", "w", "EX", "100") +
 		"PING\r\n" + cmd("MSET", "a", "1", "b", "2") + cmd("MGET", "a", "b", "c") + cmd("FOO", "bar") + cmd("GET")
