@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Code is the reason why something ended, as it crosses the wire. The set is
@@ -179,17 +180,27 @@ func DoneOf(err error) (Code, *Done) {
 	if err == nil {
 		return CodeOK, &Done{}
 	}
-	d := &Done{Cause: CauseOf(err)}
+	code, d := CodeOf(err), &Done{Cause: CauseOf(err)}
 	var e *Error
 	if errors.As(err, &e) {
 		d.Detail = e.Detail
 	} else {
-		d.Detail = err.Error()
+		d.Detail = without(err.Error(), code.Error())
 	}
 	if len(d.Detail) > MaxDetail {
 		d.Detail = d.Detail[:MaxDetail]
 	}
-	return CodeOf(err), d
+	return code, d
+}
+
+// without takes the code's own words off the ends of an error's text: whoever
+// prints code and detail together says them once.
+func without(text, code string) string {
+	if text == code {
+		return ""
+	}
+	text = strings.TrimPrefix(text, code+": ")
+	return strings.TrimSuffix(text, ": "+code)
 }
 
 // Err is the error that code and d describe; nil for CodeOK.

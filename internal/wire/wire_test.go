@@ -189,6 +189,25 @@ func TestErrorsCrossTheWire(t *testing.T) {
 	}
 }
 
+// A person who reads code and detail of a foreign error reads the code once.
+func TestDetailDoesNotRepeatTheCode(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{ErrLost, ErrLost.Error()},
+		{fmt.Errorf("%w: 3 MiB", ErrTooLarge), ErrTooLarge.Error() + ": 3 MiB"},
+		{fmt.Errorf("3 MiB: %w", ErrTooLarge), ErrTooLarge.Error() + ": 3 MiB"},
+		{fmt.Errorf("put: %w: 3 MiB", ErrTooLarge), ErrTooLarge.Error() + ": put: " + ErrTooLarge.Error() + ": 3 MiB"},
+		{errors.New("odd"), ErrInternal.Error() + ": odd"},
+	} {
+		code, d := DoneOf(c.err)
+		if got := d.Err(code).Error(); got != c.want {
+			t.Errorf("%q came back as %q, want %q", c.err, got, c.want)
+		}
+	}
+}
+
 // FuzzDecode states the law of the codec: what parses encodes to the same bytes.
 func FuzzDecode(f *testing.F) {
 	for i, c := range messages {
