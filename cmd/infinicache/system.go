@@ -100,7 +100,7 @@ func assemble(c upConfig, log *slog.Logger) (_ *system, err error) {
 		return nil, err
 	}
 	s.redisDoor, err = redis.New(redis.Config{
-		Cache: s.proxy, Stats: s.redisStats, Log: log.With("part", "redis"), Metrics: registry,
+		Cache: s.proxy, Pressed: s.proxy.Pressed, Stats: s.redisStats, Log: log.With("part", "redis"), Metrics: registry,
 	})
 	if err != nil {
 		return nil, err

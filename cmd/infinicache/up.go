@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -132,9 +131,9 @@ func up(ctx context.Context, c upConfig, con console) error {
 			return err
 		}
 		c.nodeBinary = filepath.Join(filepath.Dir(own), "infinicache-node")
-		if _, err := os.Stat(c.nodeBinary); errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("%s is missing: build it with `make build`, or name it with --node-binary", c.nodeBinary)
-		}
+	}
+	if f, err := os.Stat(c.nodeBinary); err != nil || f.IsDir() {
+		return fmt.Errorf("%s is missing or no program: build it with `make build`, or name it with --node-binary", c.nodeBinary)
 	}
 	s, err := assemble(c, log)
 	if err != nil {

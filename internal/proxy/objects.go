@@ -216,6 +216,10 @@ func (t *target) Err() error {
 	return t.err
 }
 
+// Pressed tells whether readers or writers of the front doors wait for memory
+// that others hold. A door then should part with clients that do not move.
+func (p *Proxy) Pressed() bool { return p.buffers.Waiting() }
+
 // Stat describes the newest version of a key.
 func (p *Proxy) Stat(_ context.Context, key string) (object.Info, error) {
 	return p.catalog.Stat(key)

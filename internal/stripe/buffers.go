@@ -16,7 +16,8 @@ import (
 // The budget counts what stripes need to begin. Memory that a stripe under way
 // needs on top, for parity chunks of a degraded read and the like, is granted at
 // once even beyond the limit, so that no stripe waits for another: at most p/d of
-// the limit in all. Feeding a Write from a Reader over the same Buffers may
+// the limit in all. Small stripes have an eighth of the limit beside it, so that
+// they do not queue behind large ones. Feeding a Write from a Reader over the same Buffers may
 // exhaust them and wait for itself.
 type Buffers struct {
 	limit int64
@@ -85,6 +86,20 @@ func bufferSize(n int) int {
 	return (n + step - 1) &^ (step - 1)
 }
 
+// smallStripe is up to how many bytes a stripe does not queue behind large ones:
+// it may take an eighth of the limit on top of it.
+const smallStripe = 512 << 10
+
+// Waiting tells whether somebody waits for memory that others hold.
+func (b *Buffers) Waiting() bool {
+	if b == nil {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.waiters) > 0
+}
+
 // acquire waits for n bytes of the budget and returns memory of that length with
 // undefined contents.
 func (b *Buffers) acquire(ctx context.Context, n int) ([]byte, error) {
@@ -93,7 +108,8 @@ func (b *Buffers) acquire(ctx context.Context, n int) ([]byte, error) {
 	}
 	size := bufferSize(n)
 	b.mu.Lock()
-	if len(b.waiters) == 0 && b.fits(int64(size)) {
+	small := size <= smallStripe && b.used+int64(size) <= b.limit+b.limit/8
+	if small || len(b.waiters) == 0 && b.fits(int64(size)) {
 		return b.take(n, size), nil
 	}
 	wait := &budgetWaiter{size: int64(size), granted: make(chan struct{})}

@@ -24,10 +24,10 @@ func TestBufferSizes(t *testing.T) {
 
 func TestBuffersWaitInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := NewBuffers(100 << 10)
-		held, _ := b.acquire(t.Context(), 64<<10)
+		b := NewBuffers(100 << 20)
+		held, _ := b.acquire(t.Context(), 64<<20)
 		var served atomic.Int32
-		for i, n := range []int{64 << 10, 8 << 10, 8 << 10} {
+		for i, n := range []int{64 << 20, 8 << 20, 8 << 20} {
 			go func() {
 				time.Sleep(time.Duration(i+1) * time.Millisecond)
 				mem, err := b.acquire(t.Context(), n)
@@ -50,6 +50,40 @@ func TestBuffersWaitInOrder(t *testing.T) {
 		time.Sleep(time.Second)
 		if n := served.Load(); n != 3 || b.InUse() != 0 {
 			t.Errorf("%d were served, %d bytes in use", n, b.InUse())
+		}
+	})
+}
+
+// A small stripe does not queue behind large ones, and small ones together take
+// no more than an eighth of the limit beside it.
+func TestSmallStripesOvertake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBuffers(16 << 20)
+		held, _ := b.acquire(t.Context(), 16<<20)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		go b.acquire(ctx, 8<<20)
+		synctest.Wait()
+		if !b.Waiting() {
+			t.Error("nobody waits for memory that is all in use")
+		}
+		var small [][]byte
+		for range 4 {
+			mem, err := b.acquire(ctx, 512<<10)
+			if err != nil {
+				t.Fatalf("a small stripe waited behind a large one: %v", err)
+			}
+			small = append(small, mem)
+		}
+		if _, err := b.acquire(ctx, 512<<10); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the small stripe beyond the eighth got memory: %v", err)
+		}
+		for _, mem := range append(small, held) {
+			b.release(mem, true)
+		}
+		synctest.Wait()
+		if b.InUse() != 0 || b.Waiting() {
+			t.Errorf("%d bytes in use, waiting %v", b.InUse(), b.Waiting())
 		}
 	})
 }

@@ -29,6 +29,11 @@ type Config struct {
 	// the rest of a reply before its connection ends; 0 means 30 s.
 	Stall time.Duration
 
+	// Pressed tells whether others wait for what a value under way holds. A
+	// client that then moves less than 256 KiB in 3 s loses its connection. Nil
+	// means never.
+	Pressed func() bool
+
 	// Grace is how long running commands may still take when Serve is told to
 	// end; 0 means 5 s.
 	Grace time.Duration
@@ -68,6 +73,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Stall == 0 {
 		c.Stall = 30 * time.Second
+	}
+	if c.Pressed == nil {
+		c.Pressed = func() bool { return false }
 	}
 	if c.Grace == 0 {
 		c.Grace = 5 * time.Second

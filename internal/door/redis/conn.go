@@ -46,6 +46,7 @@ func newConn(d *Door, nc net.Conn) *conn {
 		Conn:     nc,
 		idle:     d.cfg.Idle,
 		stall:    d.cfg.Stall,
+		pressed:  d.cfg.Pressed,
 		received: &d.metrics.received,
 		sent:     &d.metrics.sent,
 	}

@@ -26,6 +26,10 @@ type socket struct {
 	idle  time.Duration // between commands; 0 for ever
 	stall time.Duration // within a command or a reply
 
+	pressed func() bool // others wait for what this client holds
+	since   time.Time   // when the window began in which input is measured
+	window  int         // bytes of input in it
+
 	received, sent *tally
 	lastRead       atomic.Int64 // when input came last, in Unix nanoseconds
 
@@ -54,10 +58,9 @@ func (s *socket) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	if !s.between || s.in.Buffered() > 0 {
-		s.deadline = true
-		s.SetReadDeadline(time.Now().Add(s.stall))
-		return s.read(p)
+		return s.readOn(p)
 	}
+	s.since = time.Time{}
 	if s.idle > 0 {
 		s.deadline = true
 		s.SetReadDeadline(time.Now().Add(s.idle))
@@ -71,6 +74,39 @@ func (s *socket) Read(p []byte) (int, error) {
 	n, err := s.read(p)
 	s.wait(false)
 	return n, err
+}
+
+// A client that moves less than pressBytes in pressPatience while others wait for
+// what it holds is let go.
+const (
+	pressPatience = 3 * time.Second
+	pressBytes    = 256 << 10
+)
+
+// errPressed ends a connection that is too slow for what it holds.
+var errPressed = errors.New("client is slow, and others wait for what it holds")
+
+// readOn reads more of a command that has begun.
+func (s *socket) readOn(p []byte) (n int, err error) {
+	s.deadline = true
+	if s.since.IsZero() {
+		s.since, s.window = time.Now(), 0
+	}
+	for waited := time.Duration(0); ; {
+		step := min(s.stall-waited, pressPatience)
+		s.SetReadDeadline(time.Now().Add(step))
+		n, err = s.read(p)
+		s.window += n
+		if time.Since(s.since) >= pressPatience {
+			if s.window < pressBytes && s.pressed() {
+				return n, errPressed
+			}
+			s.since, s.window = time.Now(), 0
+		}
+		if waited += step; n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || waited >= s.stall {
+			return n, err
+		}
+	}
 }
 
 func (s *socket) read(p []byte) (int, error) {
@@ -151,18 +187,27 @@ func (s *socket) reply(add func(dst []byte) []byte) {
 func (s *socket) send(p []byte) (sent int, err error) {
 	s.vector = [2][]byte{s.out, p}
 	s.bufs = s.vector[:]
-	for len(s.bufs) > 0 {
-		s.SetWriteDeadline(time.Now().Add(s.stall))
+	for waited := time.Duration(0); len(s.bufs) > 0; {
+		step := min(s.stall-waited, pressPatience)
+		s.SetWriteDeadline(time.Now().Add(step))
 		n, err := s.bufs.WriteTo(s.Conn)
 		s.sent.add(n)
 		sent += int(n)
 		if err == nil {
 			break
 		}
-		if n == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
-			s.werr = err
-			break
+		if waited += step; n > 0 {
+			waited = 0
 		}
+		switch {
+		case !errors.Is(err, os.ErrDeadlineExceeded) || waited >= s.stall:
+			s.werr = err
+		case n < pressBytes && step == pressPatience && s.pressed():
+			s.werr = errPressed
+		default:
+			continue
+		}
+		break
 	}
 	s.vector = [2][]byte{} // p is the caller's
 	s.release()
