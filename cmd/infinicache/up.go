@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -125,6 +126,11 @@ a second that a request waits as a cent.`,
 // up runs a cache until ctx ends.
 func up(ctx context.Context, c upConfig, con console) error {
 	log := newLogger(con.err, c.logLevel, c.logFormat)
+	if os.Getenv("GOGC") == "" {
+		// Most of the heap is buffers that are reused: little garbage comes, and
+		// waiting for as much of it as there is heap would double the memory.
+		debug.SetGCPercent(40)
+	}
 	if c.nodeBinary == "" {
 		own, err := os.Executable()
 		if err != nil {
