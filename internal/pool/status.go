@@ -8,20 +8,20 @@ import (
 
 // Status describes a node at one instant.
 type Status struct {
-	Node      uint32        `json:"node"`
-	State     string        `json:"state"`              // phase of its lifecycle
-	Instance  string        `json:"instance,omitempty"` // that spoke last
-	Instances int           `json:"instances"`          // that may hold something
-	Capacity  int64         `json:"capacity"`           // bytes
-	Held      int64         `json:"held"`               // bytes, dead ones included
-	Dead      int64         `json:"dead"`               // bytes nobody needs that are not yet let go
-	Reserved  int64         `json:"reserved"`           // bytes promised
-	Memory    int64         `json:"memory"`             // most bytes ever used, as the platform says
-	Sessions  uint64        `json:"sessions"`
-	Cold      uint64        `json:"cold"` // sessions that began with a fresh instance
-	Billed    time.Duration `json:"billed"`
-	InFlight  int           `json:"inFlight"` // requests sent and not yet answered
-	Queued    int           `json:"queued"`   // requests that wait for the node
+	Node      uint32
+	State     string // phase of its lifecycle
+	Instance  string // that spoke last
+	Instances int    // that may hold something
+	Capacity  int64  // bytes
+	Held      int64  // bytes, dead ones included
+	Dead      int64  // bytes nobody needs that are not yet let go
+	Reserved  int64  // bytes promised
+	Memory    int64  // most bytes ever used, as the platform says
+	Sessions  uint64
+	Cold      uint64 // sessions that began with a fresh instance
+	Billed    time.Duration
+	InFlight  int // requests sent and not yet answered
+	Queued    int // requests that wait for the node
 }
 
 // Status describes every node, in order.

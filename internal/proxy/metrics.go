@@ -49,32 +49,32 @@ func (m *metrics) chunkFailed(err error) {
 
 // Status describes the proxy at one instant. Bytes and seconds throughout.
 type Status struct {
-	Objects        int               `json:"objects"`
-	ObjectBytes    int64             `json:"objectBytes"`
-	Staged         int               `json:"staged"` // versions being written
-	Pinned         int               `json:"pinned"` // readers
-	MaxObject      int64             `json:"maxObject"`
-	Hits           uint64            `json:"hits"`
-	HitBytes       uint64            `json:"hitBytes"`
-	Puts           uint64            `json:"puts"`
-	PutBytes       uint64            `json:"putBytes"`
-	Misses         map[string]uint64 `json:"misses"` // by cause
-	Unexplained    uint64            `json:"unexplained"`
-	Evicted        uint64            `json:"evicted"`
-	EvictedBytes   uint64            `json:"evictedBytes"`
-	ObjectsLost    uint64            `json:"objectsLost"`
-	InstancesLost  uint64            `json:"instancesLost"`
-	ChunksFailed   uint64            `json:"chunksFailed"`
-	ChunksRefused  uint64            `json:"chunksRefused"`
-	ChunksRepaired uint64            `json:"chunksRepaired"`
-	RepairsFailed  uint64            `json:"repairsFailed"`
-	RepairsWaiting int               `json:"repairsWaiting"`
-	Stragglers     uint64            `json:"stragglers"`
-	Refused        uint64            `json:"refused"`
-	Clients        int               `json:"clients"`
-	Sessions       uint64            `json:"sessions"`
-	BilledSeconds  float64           `json:"billedSeconds"`
-	Nodes          []pool.Status     `json:"nodes"`
+	Objects        int
+	ObjectBytes    int64
+	Staged         int // versions being written
+	Pinned         int // readers
+	MaxObject      int64
+	Hits           uint64
+	HitBytes       uint64
+	Puts           uint64
+	PutBytes       uint64
+	Misses         map[string]uint64 // by cause
+	Unexplained    uint64
+	Evicted        uint64
+	EvictedBytes   uint64
+	ObjectsLost    uint64
+	InstancesLost  uint64
+	ChunksFailed   uint64
+	ChunksRefused  uint64
+	ChunksRepaired uint64
+	RepairsFailed  uint64
+	RepairsWaiting int
+	Stragglers     uint64
+	Refused        uint64
+	Clients        int
+	Sessions       uint64
+	BilledSeconds  float64
+	Nodes          []pool.Status
 }
 
 // Status describes the proxy and its nodes.
