@@ -83,14 +83,11 @@ runs Linux; that of Redis is what it says of itself.`,
 
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		ctx := cmd.Context()
-		if *own.up {
-			c, err := startUp(ctx, con.err, *own.extra)
-			if err != nil {
-				return err
-			}
-			defer func() { err = finish(err, c.stop()) }()
-			*proxies, *adminAddr = []string{c.client}, c.admin
+		end, err := own.start(ctx, con.err, proxies, adminAddr)
+		if err != nil {
+			return err
 		}
+		defer func() { err = finish(err, end()) }()
 		client, err := dial(cmd, *proxies)
 		if err != nil {
 			return err

@@ -26,6 +26,20 @@ func childFlagsOf(f *flags) childFlags {
 	}
 }
 
+// start starts the cache, if one is wanted, and makes it the one that proxies and
+// adminAddr name. stop ends it.
+func (own childFlags) start(ctx context.Context, stderr io.Writer, proxies *[]string, adminAddr *string) (stop func() error, err error) {
+	if !*own.up {
+		return func() error { return nil }, nil
+	}
+	c, err := startUp(ctx, stderr, *own.extra)
+	if err != nil {
+		return nil, err
+	}
+	*proxies, *adminAddr = []string{c.client}, c.admin
+	return c.stop, nil
+}
+
 // child is an infinicache up in a process of its own.
 type child struct {
 	client, redis, admin string // addresses

@@ -89,14 +89,11 @@ multiplied by --scale, which makes a day of a registry fit a laptop.`,
 			return err
 		}
 		defer requests.Close()
-		if *own.up {
-			c, err := startUp(ctx, con.err, *own.extra)
-			if err != nil {
-				return err
-			}
-			defer func() { err = finish(err, c.stop()) }()
-			*proxies, *adminAddr = []string{c.client}, c.admin
+		stop, err := own.start(ctx, con.err, proxies, adminAddr)
+		if err != nil {
+			return err
 		}
+		defer func() { err = finish(err, stop()) }()
 		client, err := dial(cmd, *proxies)
 		if err != nil {
 			return err
