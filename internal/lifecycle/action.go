@@ -14,14 +14,14 @@ type ActionKind uint8
 const (
 	// Actions of a Node.
 
-	DoInvoke     ActionKind = iota // Session: invoke the node, one attempt; OnReturned must follow, once
+	DoInvoke     ActionKind = iota // Session, Cause: invoke the node, one attempt; OnReturned must follow, once
 	DoSend                         // ID, Link: put the request on the link; OnDone must follow unless FailSent comes first
 	DoFail                         // ID, Code: the request was never sent and is over
 	DoFailSent                     // Link, Code: every request sent and not over has failed; no OnDone for them
 	DoWelcome                      // Link, Session: answer the hello with WELCOME
 	DoRefuse                       // Link, Code: answer the hello with Code and close that link
 	DoAgreeSleep                   // Link, Session: answer SLEEP with ASLEEP
-	DoStay                         // Link, Session: answer SLEEP with STAY
+	DoStay                         // Link, Session, Number: answer SLEEP with STAY for so many milliseconds at least
 	DoPing                         // Link, Session, Number: send PING
 	DoCloseLink                    // Link: close it; nothing of it is awaited
 
@@ -31,7 +31,8 @@ const (
 	NoteUnheard  // Instance: another one speaks; its holdings may still exist
 	NoteLost     // Instance: its holdings are known gone
 	NoteAwake    // Session: the session serves
-	NoteSlept    // Session: a session that served is over
+	NoteSlept    // Session, Cause: a session that served is over, and what it is booked to
+	NoteLeaving  // Session, Instance, Number: the platform takes the instance in so many milliseconds
 
 	// Actions of an Instance.
 
@@ -40,6 +41,7 @@ const (
 	DoAskSleep // Link, Session, Number: send SLEEP
 	DoPong     // Link, Session, Number: send PONG
 	DoBye      // Link, Session: send BYE
+	DoNotice   // Link, Session, Number: send NOTICE
 	DoReset    // Link: close it at once; 0: give up the dial
 	DoReturn   // Session, Reason: end the invocation, after everything before it was written
 
@@ -57,6 +59,7 @@ type Action struct {
 	Kind     ActionKind
 	Timer    Timer
 	Reason   Reason
+	Cause    Cause
 	Known    bool
 	Code     wire.Code
 	ID       uint64
@@ -68,26 +71,28 @@ type Action struct {
 }
 
 var actionKindTable = [actionKinds]kind{
-	DoInvoke:     {"invoke", fSession},
+	DoInvoke:     {"invoke", fSession | fCause},
 	DoSend:       {"send", fID | fLink},
 	DoFail:       {"fail", fID | fCode},
 	DoFailSent:   {"fail-sent", fLink | fCode},
 	DoWelcome:    {"welcome", fSession | fLink},
 	DoRefuse:     {"refuse", fLink | fCode},
 	DoAgreeSleep: {"agree-sleep", fSession | fLink},
-	DoStay:       {"stay", fSession | fLink},
+	DoStay:       {"stay", fSession | fLink | fNumber},
 	DoPing:       {"ping", fSession | fLink | fNumber},
 	DoCloseLink:  {"close-link", fLink},
 	NoteInstance: {"instance-is", fSession | fInstance | fKnown},
 	NoteUnheard:  {"unheard", fInstance},
 	NoteLost:     {"lost", fInstance},
 	NoteAwake:    {"awake", fSession},
-	NoteSlept:    {"slept", fSession},
+	NoteSlept:    {"slept", fSession | fCause},
+	NoteLeaving:  {"leaving", fSession | fInstance | fNumber},
 	DoDial:       {"dial", 0},
 	DoHello:      {"hello", fSession | fLink},
 	DoAskSleep:   {"ask-sleep", fSession | fLink | fNumber},
 	DoPong:       {"pong", fSession | fLink | fNumber},
 	DoBye:        {"bye", fSession | fLink},
+	DoNotice:     {"notice", fSession | fLink | fNumber},
 	DoReset:      {"reset", fLink},
 	DoReturn:     {"return", fSession | fReason},
 	DoSetTimer:   {"set-timer", fTimer},
@@ -115,10 +120,15 @@ func (a Action) String() string {
 		}
 	}
 	put(fTimer, "timer", a.Timer)
+	if a.Cause != Serve {
+		put(fCause, "cause", a.Cause)
+	}
 	put(fID, "id", a.ID)
 	put(fSession, "session", a.Session)
 	put(fLink, "link", a.Link)
-	put(fNumber, "number", a.Number)
+	if a.Kind != DoStay || a.Number != 0 {
+		put(fNumber, "number", a.Number)
+	}
 	put(fInstance, "instance", a.Instance)
 	put(fKnown, "known", a.Known)
 	put(fCode, "code", fmt.Sprintf("%q", a.Code.Error()))

@@ -40,6 +40,8 @@ type Config struct {
 	UnheardAge time.Duration
 	// FirstSession is the first session's number (1); later ones rise from it.
 	FirstSession uint64
+	// Holdings are shared by the seats of a node; nil gives the Node its own.
+	Holdings *Holdings
 	// Seed is where the jitter comes from. Give every node its own.
 	Seed uint64
 	// PingEveryRequest asks for a preflight before every request to an awake

@@ -13,7 +13,7 @@ type EventKind uint8
 const (
 	// Events of a Node.
 
-	OnRequest  EventKind = iota // ID: somebody wants the node
+	OnRequest  EventKind = iota // ID, Cause: somebody wants the node
 	OnCancel                    // ID: the asker of a request gave up
 	OnDone                      // a sent request is over: answered, or given up and off the link
 	OnHello                     // Session, Link, Instance: a hello whose node, epoch and secret are verified
@@ -23,7 +23,10 @@ const (
 	OnLinkLost                  // Link: it broke or was closed by the other side
 	OnBye                       // Session, Link: BYE arrived
 	OnReturned                  // Session, Class: the invocation is over
-	OnPoke                      // the node is wanted awake, or its silent link checked, without a request
+	OnPoke                      // Cause: the node is wanted awake, or its silent link checked, without a request
+	OnHolds                     // Number: bytes that the node holds and that are worth keeping; 0 for none
+	OnKeep                      // Number: 1 to keep the node awake from here on, 0 to let it sleep
+	OnNoticed                   // Session, Link, Number: NOTICE arrived; milliseconds left
 	OnStop                      // the proxy goes down
 
 	// Events of an Instance.
@@ -38,7 +41,7 @@ const (
 	OnAsleep   // Session, Link: ASLEEP arrived
 	OnStay     // Session, Link: STAY arrived
 	OnPing     // Session, Link, Number: PING arrived
-	OnNotice   // the platform says that the instance will end
+	OnNotice   // Number: the platform ends the instance in so many milliseconds; 0 for at once
 
 	// Of both.
 
@@ -53,6 +56,7 @@ type Event struct {
 	Kind     EventKind
 	Timer    Timer
 	Class    Class
+	Cause    Cause
 	Code     wire.Code
 	ID       uint64 // the runner's name for a request; unique among those not over
 	Session  uint64
@@ -79,6 +83,7 @@ const (
 	fTerms
 	fKnown
 	fReason
+	fCause
 )
 
 type kind struct {
@@ -87,7 +92,7 @@ type kind struct {
 }
 
 var eventKindTable = [eventKinds]kind{
-	OnRequest:  {"request", fID},
+	OnRequest:  {"request", fID | fCause},
 	OnCancel:   {"cancel", fID},
 	OnDone:     {"done", 0},
 	OnHello:    {"hello", fSession | fLink | fInstance},
@@ -97,7 +102,10 @@ var eventKindTable = [eventKinds]kind{
 	OnLinkLost: {"link-lost", fLink},
 	OnBye:      {"bye", fSession | fLink},
 	OnReturned: {"returned", fSession | fClass},
-	OnPoke:     {"poke", 0},
+	OnPoke:     {"poke", fCause},
+	OnHolds:    {"holds", fNumber},
+	OnKeep:     {"keep", fNumber},
+	OnNoticed:  {"noticed", fSession | fLink | fNumber},
 	OnStop:     {"stop", 0},
 	OnInvoked:  {"invoked", fSession | fEpoch | fTerms},
 	OnLinkUp:   {"link-up", fLink},
@@ -109,7 +117,7 @@ var eventKindTable = [eventKinds]kind{
 	OnAsleep:   {"asleep", fSession | fLink},
 	OnStay:     {"stay", fSession | fLink},
 	OnPing:     {"ping", fSession | fLink | fNumber},
-	OnNotice:   {"notice", 0},
+	OnNotice:   {"notice", fNumber},
 	OnTick:     {"tick", fTimer},
 }
 
@@ -134,6 +142,9 @@ func (e Event) String() string {
 		}
 	}
 	put(fTimer, "timer", e.Timer)
+	if e.Cause != Serve {
+		put(fCause, "cause", e.Cause)
+	}
 	put(fID, "id", e.ID)
 	put(fSession, "session", e.Session)
 	put(fEpoch, "epoch", e.Epoch)

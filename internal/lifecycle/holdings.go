@@ -14,21 +14,51 @@ import (
 type remembered struct {
 	id      wire.Instance
 	heard   time.Duration // its last hello
+	present bool          // it is in session
 	unheard bool          // another one has spoken since
 	since   time.Duration // when that began
 	others  int           // sessions of others since
 }
 
-// speaks notes that an instance has the session.
+// Holdings are the instances of one node that may hold something of it. Two
+// Nodes that are the seats of one node, so that two of its instances can be in
+// session at once, share one.
+type Holdings struct {
+	instances []remembered
+}
+
+// Remember adds an instance of an earlier reign: it was heard before now and has
+// not spoken since.
+func (h *Holdings) Remember(now time.Duration, id wire.Instance) {
+	if len(h.instances) < rememberedInstances && h.index(id) < 0 {
+		h.instances = append(h.instances, remembered{id: id, heard: now})
+	}
+}
+
+func (h *Holdings) index(id wire.Instance) int {
+	return slices.IndexFunc(h.instances, func(r remembered) bool { return r.id == id })
+}
+
+// left notes that the session of an instance is over.
+func (h *Holdings) left(id wire.Instance) {
+	if i := h.index(id); i >= 0 {
+		h.instances[i].present = false
+	}
+}
+
+// speaks notes that an instance has the session. Those in session at another seat
+// are not passed over by it.
 func (n *Node) speaks(now time.Duration, id wire.Instance, acts []Action) []Action {
-	known := slices.ContainsFunc(n.instances, func(r remembered) bool { return r.id == id })
+	h := n.holdings
+	known := h.index(id) >= 0
 	acts = append(acts, Action{Kind: NoteInstance, Session: n.session, Instance: id, Known: known})
 
-	kept := n.instances[:0]
-	for _, r := range n.instances {
+	kept := h.instances[:0]
+	for _, r := range h.instances {
 		switch {
 		case r.id == id:
-			r = remembered{id: id, heard: now}
+			r = remembered{id: id, heard: now, present: true}
+		case r.present:
 		case r.others+1 >= n.cfg.UnheardLimit, r.unheard && now-r.since >= n.cfg.UnheardAge:
 			acts = append(acts, Action{Kind: NoteLost, Instance: r.id})
 			continue
@@ -41,31 +71,32 @@ func (n *Node) speaks(now time.Duration, id wire.Instance, acts []Action) []Acti
 		}
 		kept = append(kept, r)
 	}
-	n.instances = kept
+	h.instances = kept
 	if known {
 		return acts
 	}
-	if len(n.instances) == rememberedInstances {
-		oldest := slices.MinFunc(n.instances, func(a, b remembered) int { return cmp.Compare(a.heard, b.heard) })
+	if len(h.instances) == rememberedInstances {
+		oldest := slices.MinFunc(h.instances, func(a, b remembered) int { return cmp.Compare(a.heard, b.heard) })
 		acts = n.lose(oldest.id, acts)
 	}
-	n.instances = append(n.instances, remembered{id: id, heard: now})
+	h.instances = append(h.instances, remembered{id: id, heard: now, present: true})
 	return acts
 }
 
 // lose forgets an instance whose memory is gone.
 func (n *Node) lose(id wire.Instance, acts []Action) []Action {
-	i := slices.IndexFunc(n.instances, func(r remembered) bool { return r.id == id })
+	h := n.holdings
+	i := h.index(id)
 	if i < 0 {
 		return acts
 	}
-	n.instances = slices.Delete(n.instances, i, i+1)
+	h.instances = slices.Delete(h.instances, i, i+1)
 	return append(acts, Action{Kind: NoteLost, Instance: id})
 }
 
 // judgeAges loses the instances that were unheard for too long.
 func (n *Node) judgeAges(now time.Duration, acts []Action) []Action {
-	n.instances = slices.DeleteFunc(n.instances, func(r remembered) bool {
+	n.holdings.instances = slices.DeleteFunc(n.holdings.instances, func(r remembered) bool {
 		if !r.unheard || now-r.since < n.cfg.UnheardAge {
 			return false
 		}

@@ -88,8 +88,8 @@ func TestNonsense(t *testing.T) {
 					t.Errorf("action of kind %d has no text", a.Kind)
 				}
 			}
-			if len(n.instances) > rememberedInstances || n.Queued() > 8 || n.InFlight() < 0 {
-				t.Fatalf("seed %d: %d instances, %d queued, %d in flight", seed, len(n.instances), n.Queued(), n.InFlight())
+			if len(n.holdings.instances) > rememberedInstances || n.Queued() > 8 || n.InFlight() < 0 {
+				t.Fatalf("seed %d: %d instances, %d queued, %d in flight", seed, len(n.holdings.instances), n.Queued(), n.InFlight())
 			}
 			if ev.Kind == OnInvoked {
 				invoked++

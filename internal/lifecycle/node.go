@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -20,6 +21,7 @@ type Node struct {
 	timers timers
 
 	session     uint64 // of the last invoke
+	numbers     uint64 // the last session number taken
 	outstanding bool   // that invocation has not returned
 	greeted     bool   // that session had a valid hello
 	agreed      bool   // that session's sleep was agreed
@@ -39,7 +41,7 @@ type Node struct {
 	barred   bool          // the platform's last word was Missing or Denied
 	rested   time.Duration // when the last rest ended
 
-	instances []remembered
+	holdings *Holdings
 }
 
 // NewNode makes a node that is asleep. Its error names every bad field of cfg.
@@ -52,8 +54,17 @@ func NewNode(cfg Config) (*Node, error) {
 		cfg:     cfg,
 		jitter:  rand.New(rand.NewPCG(cfg.Seed, 0)),
 		session: cfg.FirstSession - 1,
+		numbers: cfg.FirstSession - 1,
+
+		holdings: cmp.Or(cfg.Holdings, &Holdings{}),
 	}, nil
 }
+
+// Above says that sessions up to the one given are taken: the next invoke's
+// number is higher. The seats of a node number their sessions in one row, because
+// an instance refuses a number that is not above the last that it saw, whichever
+// seat that came from.
+func (n *Node) Above(session uint64) { n.numbers = max(n.numbers, session) }
 
 // Phase is where the node is.
 func (n *Node) Phase() NodePhase { return n.phase }

@@ -41,7 +41,8 @@ func (n *Node) wake(now time.Duration, acts []Action) []Action {
 // outstanding: an instance is free for reuse only after its return, and an
 // earlier invoke would make a second, empty one.
 func (n *Node) invoke(now time.Duration, acts []Action) []Action {
-	n.session++
+	n.numbers++
+	n.session = n.numbers
 	n.outstanding, n.greeted, n.agreed, n.poked = true, false, false, false
 	acts = append(acts, Action{Kind: DoInvoke, Session: n.session})
 	// A wake after a rest goes on with the budget of the first.
@@ -69,6 +70,7 @@ func (n *Node) returned(now time.Duration, ev Event, acts []Action) []Action {
 	acts = n.timers.clear(TimerPing, acts)
 	acts = n.timers.clear(TimerUnlink, acts)
 	if n.greeted {
+		n.holdings.left(n.speaker)
 		acts = append(acts, Action{Kind: NoteSlept, Session: n.session})
 		if ev.Class == Gone {
 			acts = n.lose(n.speaker, acts)

@@ -63,6 +63,7 @@ func DecodeInvocation(b []byte) (*Invocation, error) {
 // Return is what an instance answers to its invocation: how the session went.
 type Return struct {
 	Session  uint64   `json:"session"`
+	Epoch    uint64   `json:"epoch"` // the highest that the instance has seen
 	Instance Instance `json:"instance"`
 	Reason   string   `json:"reason"`   // a lifecycle reason
 	Requests uint64   `json:"requests"` // received in the session

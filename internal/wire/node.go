@@ -71,11 +71,12 @@ func (m *Hello) Decode(b []byte) error {
 	return r.end("HELLO")
 }
 
-// Session is the metadata of WELCOME, ASLEEP, STAY, PING, PONG and BYE, and of
-// SLEEP, where Number is how many requests the node received on this link in
-// this session. In PING and PONG Number pairs the two. In WELCOME it is 1 if the
-// proxy knows nothing of what the instance holds, which then drops all of it.
-// Elsewhere it is 0.
+// Session is the metadata of WELCOME, ASLEEP, STAY, PING, PONG, NOTICE and BYE,
+// and of SLEEP, where Number is how many requests the node received on this link
+// in this session. In PING and PONG Number pairs the two. In WELCOME it is 1 if
+// the proxy knows nothing of what the instance holds, which then drops all of it.
+// In STAY it is the milliseconds that the node stays at least, in NOTICE those
+// that it has left. Elsewhere it is 0.
 type Session struct {
 	Epoch   uint64
 	Session uint64
@@ -198,4 +199,78 @@ func (m *Free) Decode(b []byte) error {
 		m.Chunks = append(m.Chunks, c)
 	}
 	return r.end("FREE")
+}
+
+// List is the metadata of LIST: the instance names the chunks that it stored
+// after position After of its changes, the newest first, and 0 means all. HOLDING
+// frames follow on the stream, then DONE with the position it is at.
+type List struct {
+	Fence
+	After uint64
+}
+
+func (m *List) Append(b []byte) []byte { return put64(m.Fence.put(b), m.After) }
+
+func (m *List) Decode(b []byte) error {
+	r := reader{b: b}
+	*m = List{Fence: r.fence(), After: r.u64()}
+	return r.end("LIST")
+}
+
+// Held is a chunk that an instance holds.
+type Held struct {
+	Chunk  Chunk
+	Size   uint32 // bytes
+	Record []byte // encoded Record; valid as long as the frame's memory
+}
+
+// Holding is the metadata of HOLDING. Successive items of one version carry its
+// record once.
+type Holding struct {
+	Items []Held // 1 to MaxHoldings
+}
+
+func (m *Holding) Append(b []byte) []byte {
+	b = put16(b, uint16(len(m.Items)))
+	for i, h := range m.Items {
+		b = put32(h.Chunk.put(b), h.Size)
+		same := i > 0 && m.Items[i-1].Chunk.Version == h.Chunk.Version
+		b = putBool(b, same)
+		if !same {
+			b = putString(b, h.Record)
+		}
+	}
+	return b
+}
+
+func (m *Holding) Decode(b []byte) error {
+	r := reader{b: b}
+	n := int(r.u16())
+	m.Items = m.Items[:0]
+	if r.err == nil && (n == 0 || n > MaxHoldings) {
+		r.failf("%d items, allowed are 1 to %d", n, MaxHoldings)
+	}
+	for i := range n {
+		h := Held{Chunk: r.chunk(), Size: r.u32()}
+		switch same := r.bool(); {
+		case r.err != nil:
+		case !same:
+			h.Record = r.bytes(MaxMeta)
+			if i > 0 && m.Items[i-1].Chunk.Version == h.Chunk.Version {
+				r.failf("item %d repeats the record of its version", i)
+			}
+		case i == 0 || m.Items[i-1].Chunk.Version != h.Chunk.Version:
+			r.failf("item %d has no record", i)
+		default:
+			h.Record = m.Items[i-1].Record
+		}
+		if r.err == nil && (h.Size == 0 || h.Size > MaxChunkSize) {
+			r.failf("chunk of %d bytes, allowed are 1 to %d", h.Size, MaxChunkSize)
+		}
+		if r.err != nil {
+			break
+		}
+		m.Items = append(m.Items, h)
+	}
+	return r.end("HOLDING")
 }

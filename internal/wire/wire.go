@@ -42,6 +42,8 @@ const (
 	MaxDetail = 1 << 10
 	// MaxFrees is the most items in one FREE frame.
 	MaxFrees = 1024
+	// MaxHoldings is the most items in one HOLDING frame.
+	MaxHoldings = 512
 	// StreamCredit is how many bytes of blocks a sender of a chunk may have
 	// under way before it needs CREDIT.
 	StreamCredit = 1 << 20
@@ -98,6 +100,9 @@ const (
 	TypeAsleep  // proxy to node: agreed
 	TypeStay    // proxy to node: requests are on their way
 	TypeBye     // node to proxy: this session ends now
+	TypeNotice  // node to proxy: the platform ends this instance soon
+	TypeList    // proxy to node: say what you hold; answered by HOLDING and DONE
+	TypeHolding // node to proxy: some of what the instance holds
 
 	typeEnd // one past the last
 )
@@ -107,7 +112,7 @@ var typeNames = [typeEnd]string{
 	"OPENED", "PLACED", "STORED", "RESEND", "END",
 	"BLOCK", "CREDIT", "CANCEL", "DONE",
 	"HELLO", "WELCOME", "FETCH", "STORE", "FREE", "PING", "PONG", "SLEEP",
-	"ASLEEP", "STAY", "BYE",
+	"ASLEEP", "STAY", "BYE", "NOTICE", "LIST", "HOLDING",
 }
 
 func (t Type) String() string {
