@@ -43,6 +43,7 @@ const (
 	DoBye      // Link, Session: send BYE
 	DoNotice   // Link, Session, Number: send NOTICE
 	DoReset    // Link: close it at once; 0: give up the dial
+	DoLeave    // after a notice: nothing is left to do, the process may end
 	DoReturn   // Session, Reason: end the invocation, after everything before it was written
 
 	// Of both.
@@ -94,6 +95,7 @@ var actionKindTable = [actionKinds]kind{
 	DoBye:        {"bye", fSession | fLink},
 	DoNotice:     {"notice", fSession | fLink | fNumber},
 	DoReset:      {"reset", fLink},
+	DoLeave:      {"leave", 0},
 	DoReturn:     {"return", fSession | fReason},
 	DoSetTimer:   {"set-timer", fTimer},
 	DoClearTimer: {"clear-timer", fTimer},
