@@ -24,8 +24,8 @@ const (
 
 // Config describes the functions and how unkindly the platform treats them.
 type Config struct {
-	// Nodes is how many functions are deployed, at least 1. They are named
-	// Prefix followed by 0 to Nodes-1.
+	// Nodes is how many functions are deployed at first, 1 to MaxNodes. They are
+	// named Prefix followed by 0 to Nodes-1.
 	Nodes int
 	// Prefix begins every function's name; empty means "node-".
 	Prefix string
@@ -76,6 +76,10 @@ type Config struct {
 	Cut func(Frozen)
 
 	Reclaim Rules
+	// Notice is what an instance that is taken has between SIGTERM and SIGKILL,
+	// if its runtime registered an extension; others are killed without a word.
+	// Zero means DefaultNotice; at most MaxNotice.
+	Notice time.Duration
 
 	// Seed drives everything random here.
 	Seed uint64
@@ -120,7 +124,6 @@ const (
 	maxTimeout  = 15 * time.Minute
 	minMemory   = 32 << 20
 	maxEnv      = 4 << 10
-	maxNodes    = 10_000
 	defaultInit = 10 * time.Second
 )
 
@@ -137,6 +140,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.InitTimeout == 0 {
 		c.InitTimeout = defaultInit
+	}
+	if c.Notice == 0 {
+		c.Notice = DefaultNotice
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -161,8 +167,8 @@ func (c Config) validate() error {
 		}
 	}
 
-	if c.Nodes < 1 || c.Nodes > maxNodes {
-		bad("Nodes", c.Nodes, fmt.Sprintf("1 to %d", maxNodes))
+	if c.Nodes < 1 || c.Nodes > MaxNodes {
+		bad("Nodes", c.Nodes, fmt.Sprintf("1 to %d", MaxNodes))
 	}
 	if !validName(c.Prefix) {
 		bad("Prefix", fmt.Sprintf("%q", c.Prefix), "1 to 54 letters, digits, - and _")
@@ -206,6 +212,9 @@ func (c Config) validate() error {
 	atLeastZero("Reclaim.MeanLife", c.Reclaim.MeanLife)
 	atLeastZero("Reclaim.MassEvery", c.Reclaim.MassEvery)
 	share("Reclaim.MassShare", c.Reclaim.MassShare)
+	if c.Notice < 0 || c.Notice > MaxNotice {
+		bad("Notice", c.Notice, fmt.Sprintf("0 to %v", MaxNotice))
+	}
 	return errors.Join(errs...)
 }
 

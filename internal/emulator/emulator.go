@@ -31,15 +31,27 @@ import (
 
 // Limits of the Invoke API, in bytes.
 const (
-	MaxPayload      = 6 << 20       // of a synchronous invocation
-	MaxAsyncPayload = 1 << 20       // of an invocation of type Event
-	MaxResponse     = 6<<20 + 100   // of a function's answer
-	Notice          = shutdownGrace // from SIGTERM to SIGKILL, for those that asked for it
+	MaxPayload      = 6 << 20     // of a synchronous invocation
+	MaxAsyncPayload = 1 << 20     // of an invocation of type Event
+	MaxResponse     = 6<<20 + 100 // of a function's answer
+)
+
+// MaxNodes is the most functions of one platform.
+const MaxNodes = 10_000
+
+const (
+	// DefaultNotice is what the real service gives a function with an internal
+	// extension.
+	DefaultNotice = 500 * time.Millisecond
+	// MaxNotice is the longest Config.Notice.
+	MaxNotice = 2 * time.Minute
 )
 
 var (
 	// ErrNoNode means that no function is deployed for the node.
 	ErrNoNode = errors.New("no such node")
+	// ErrSize means that a platform cannot have so many nodes.
+	ErrSize = errors.New("bad number of nodes")
 	// ErrStopped means that Run has not started, or is ending.
 	ErrStopped = errors.New("platform is not running")
 )
@@ -100,11 +112,7 @@ func New(cfg Config) (*Emulator, error) {
 		events:      make(chan struct{}, maxEvents),
 		spawner:     newSpawner(),
 	}
-	for node := range cfg.Nodes {
-		fn := newFunction(cfg, node)
-		e.functions = append(e.functions, fn)
-		e.byName[fn.name] = fn
-	}
+	e.deploy(cfg.Nodes)
 	e.server = &http.Server{
 		Handler:           e.invokeAPI(),
 		ReadHeaderTimeout: 10 * time.Second,

@@ -16,7 +16,7 @@ import (
 func TestNewReportsEveryBadField(t *testing.T) {
 	_, err := New(Config{
 		Nodes: -1, Prefix: "no spaces", Memory: 1, Timeout: time.Hour, InitTimeout: -1, Concurrency: -1, Rate: -1,
-		Reuse: 9, Gap: -1, CutLinks: 2, Env: map[string]string{"a=b": ""},
+		Reuse: 9, Gap: -1, CutLinks: 2, Notice: time.Hour, Env: map[string]string{"a=b": ""},
 		Reclaim: Rules{IdleAge: -1, TotalAge: -1, MeanLife: -1, MassEvery: -1, MassShare: 7},
 	})
 	if err == nil {
@@ -24,7 +24,7 @@ func TestNewReportsEveryBadField(t *testing.T) {
 	}
 	for _, field := range []string{
 		"Nodes", "Prefix", "Binary", "Memory", "Timeout", "InitTimeout", "Concurrency", "Rate", "Reuse", "Gap", "CutLinks", "Cut:", "Env",
-		"Reclaim.IdleAge", "Reclaim.TotalAge", "Reclaim.MeanLife", "Reclaim.MassEvery", "Reclaim.MassShare",
+		"Reclaim.IdleAge", "Reclaim.TotalAge", "Reclaim.MeanLife", "Reclaim.MassEvery", "Reclaim.MassShare", "Notice",
 	} {
 		if !strings.Contains(err.Error(), field) {
 			t.Errorf("complaint lacks %s: %v", field, err)
@@ -68,8 +68,11 @@ func TestRunEndsWithSessions(t *testing.T) {
 	if _, err := os.Stat(e.dir); !os.IsNotExist(err) {
 		t.Errorf("work directory: %v", err)
 	}
-	if _, err := e.Reclaim(0); !errors.Is(err, ErrStopped) {
+	if _, err := e.Reclaim([]int{0}, false); !errors.Is(err, ErrStopped) {
 		t.Errorf("Reclaim = %v", err)
+	}
+	if err := e.Resize(3); !errors.Is(err, ErrStopped) {
+		t.Errorf("Resize = %v", err)
 	}
 	if err := e.Run(t.Context()); err == nil {
 		t.Error("Run twice")

@@ -176,3 +176,56 @@ func TestSecondInstanceAndCap(t *testing.T) {
 	}
 	c.ok(t, "node-0", `{"op":"echo"}`)
 }
+
+// TestTwoInstances: a concurrent invocation runs in a second instance with a
+// memory of its own; both are kept and listed, and the policy says which of the
+// two is used again.
+func TestTwoInstances(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		reuse Reuse
+		used  int // of the two, by later sessions
+	}{{"most recent", MostRecent, 1}, {"random", Random, 2}} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			e, c := platform(t, Config{Nodes: 2, Reuse: tt.reuse, Seed: 11})
+			speak := func(payload string) conformance.Reply {
+				var r conformance.Reply
+				if err := json.Unmarshal([]byte(c.ok(t, "node-1", payload)), &r); err != nil {
+					t.Error(err)
+				}
+				return r
+			}
+			var replies [2]conformance.Reply
+			var both sync.WaitGroup
+			for i := range replies {
+				both.Go(func() { replies[i] = speak(`{"op":"sleep","n":500}`) })
+			}
+			both.Wait()
+			first, second := replies[0].Instance, replies[1].Instance
+			if first == second {
+				t.Fatalf("both sessions ran in %s", first)
+			}
+			all := e.Instances()
+			if len(all) != 2 || all[0].Node != 1 || all[1].Node != 1 || all[0].ID == all[1].ID || all[0].PID == all[1].PID {
+				t.Fatalf("instances: %+v", all)
+			}
+			counts := map[string]int64{first: 1, second: 1}
+			used := map[string]bool{}
+			for range 16 {
+				r := speak(`{"op":"echo"}`)
+				counts[r.Instance]++
+				used[r.Instance] = true
+				if len(counts) != 2 || r.Count != counts[r.Instance] {
+					t.Fatalf("%+v after %v: another instance, or its memory was lost", r, counts)
+				}
+			}
+			if len(used) != tt.used {
+				t.Errorf("%d of the two were used again, want %d", len(used), tt.used)
+			}
+			if n, err := e.Reclaim([]int{1}, false); err != nil || n[0] != 2 {
+				t.Errorf("Reclaim = %d, %v", n, err)
+			}
+		})
+	}
+}

@@ -20,6 +20,7 @@ type function struct {
 	name      string
 	instances []*instance // in order of birth
 	born      uint64      // instances ever started
+	removed   bool        // no longer deployed
 	draw      *rand.Rand
 
 	tokens   float64 // of the invocation rate
@@ -45,6 +46,9 @@ func (e *Emulator) acquire(fn *function) (*instance, *fault) {
 	now := time.Now()
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if fn.removed { // since its name was looked up
+		return nil, functionNotFound(fn.name)
+	}
 	if !fn.allow(e.cfg.Rate, now) {
 		return nil, throttled(reasonRate)
 	}

@@ -135,7 +135,7 @@ func (e *Emulator) readInvoke(r *http.Request) (invocation, *fault) {
 	if q := r.URL.Query().Get("Qualifier"); q != "" {
 		qualifier = q
 	}
-	fn := e.byName[name]
+	fn := e.lookup(name)
 	if fn == nil || qualifier != "" && qualifier != version {
 		return in, functionNotFound(name)
 	}

@@ -12,10 +12,6 @@ import (
 	"time"
 )
 
-// shutdownGrace is what a process with a registered extension has between
-// SIGTERM and SIGKILL.
-const shutdownGrace = 500 * time.Millisecond
-
 // process is one run of the function binary, leader of its own process group.
 type process struct {
 	pid     int
@@ -23,12 +19,14 @@ type process struct {
 	logs    *logs
 
 	stopped chan struct{} // a token per stop that took effect
+	ending  chan struct{} // closed when it is told of its end: from then on it is not frozen
 	exited  chan struct{} // closed when the process is gone and reaped
 	status  syscall.WaitStatus
 	peak    int64 // largest resident memory seen, in bytes; the session's own
 
-	mu     sync.Mutex
+	mu     sync.Mutex // orders signals with the two below
 	reaped bool
+	told   bool // ending is closed
 }
 
 // startProcess starts the binary for inst with a Runtime API of its own.
@@ -69,6 +67,7 @@ func (e *Emulator) startProcess(inst *instance) (*process, error) {
 	p := &process{
 		pid:     pid,
 		stopped: make(chan struct{}, 1),
+		ending:  make(chan struct{}),
 		exited:  make(chan struct{}),
 		runtime: newRuntimeAPI(inst.fn.name, listener, e.log),
 		logs:    newLogs(e.log.With("node", inst.fn.node, "instance", inst.id)),
@@ -162,32 +161,57 @@ func (p *process) gone() bool {
 }
 
 // freeze stops the process and returns true when it has come to rest, or false
-// when it is gone instead.
+// when it is gone or ends instead.
 func (p *process) freeze() bool {
 	select {
 	case <-p.stopped:
 	default:
 	}
-	p.signal(syscall.SIGSTOP)
+	p.stop()
 	select {
 	case <-p.stopped:
 		return true
+	case <-p.ending:
+		return false
 	case <-p.exited:
 		return false
+	}
+}
+
+// stop freezes the process unless it was told of its end: its notice is to act
+// in.
+func (p *process) stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.reaped && !p.told {
+		syscall.Kill(-p.pid, syscall.SIGSTOP)
 	}
 }
 
 // thaw lets the process run again.
 func (p *process) thaw() { p.signal(syscall.SIGCONT) }
 
+// tell thaws the process, because a stopped one would see SIGTERM too late, and
+// sends it SIGTERM. From then on it is not frozen any more.
+func (p *process) tell() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.reaped || p.told {
+		return
+	}
+	p.told = true
+	close(p.ending)
+	syscall.Kill(-p.pid, syscall.SIGCONT)
+	syscall.Kill(-p.pid, syscall.SIGTERM)
+}
+
 // terminate ends the process as the platform does when it takes an instance:
-// with notice if an extension is registered, at once if not. It returns when the
-// process is gone.
-func (p *process) terminate() {
-	if p.runtime.hasExtension() {
-		p.thaw() // a stopped process would see SIGTERM too late
-		p.signal(syscall.SIGTERM)
-		timer := time.NewTimer(shutdownGrace)
+// with notice if there is any and an extension is registered, at once if not. It
+// returns when the process is gone.
+func (p *process) terminate(notice time.Duration) {
+	if notice > 0 && p.runtime.hasExtension() {
+		p.tell()
+		timer := time.NewTimer(notice)
 		defer timer.Stop()
 		select {
 		case <-p.exited:

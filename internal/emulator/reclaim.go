@@ -3,71 +3,112 @@ package emulator
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
 
-// Reclaim takes all instances of a node away, those in session too, and returns
-// how many there were when their processes are gone. The error is ErrNoNode or
-// ErrStopped.
-func (e *Emulator) Reclaim(node int) (int, error) {
-	if node < 0 || node >= len(e.functions) {
-		return 0, fmt.Errorf("reclaim node %d: %w", node, ErrNoNode)
-	}
+// Reclaim takes all instances of the nodes away, those in session too, and
+// returns for each of the nodes how many there were, when their processes are
+// gone. Instances that asked for it have Config.Notice before, unless kill. The
+// error is ErrNoNode or ErrStopped, and then none was taken.
+func (e *Emulator) Reclaim(nodes []int, kill bool) ([]int, error) {
 	if !e.begin() {
-		return 0, fmt.Errorf("reclaim node %d: %w", node, ErrStopped)
+		return nil, fmt.Errorf("reclaim: %w", ErrStopped)
 	}
 	defer e.tasks.Done()
-	fn := e.functions[node]
-	return e.take("command", func(inst *instance) bool { return inst.fn == fn }), nil
+	e.mu.Lock()
+	wanted := make(map[int]bool, len(nodes))
+	for _, node := range nodes {
+		if node < 0 || node >= len(e.functions) {
+			e.mu.Unlock()
+			return nil, fmt.Errorf("reclaim node %d: %w", node, ErrNoNode)
+		}
+		wanted[node] = true
+	}
+	taken := e.pick(func(inst *instance) bool { return wanted[inst.fn.node] })
+	e.mu.Unlock()
+
+	e.end(taken, "command", kill)
+	byNode := map[int]int{}
+	for _, t := range taken {
+		byNode[t.fn.node]++
+	}
+	counts := make([]int, len(nodes))
+	for i, node := range nodes {
+		counts[i] = byNode[node]
+	}
+	return counts, nil
 }
 
 // ReclaimShare is a mass event: it takes each idle instance of every node with
-// the probability share, and returns how many it took. The error is ErrStopped.
+// the probability share, and returns how many it took when they are gone. The
+// error is ErrStopped.
 func (e *Emulator) ReclaimShare(share float64) (int, error) {
 	if !e.begin() {
 		return 0, fmt.Errorf("reclaim: %w", ErrStopped)
 	}
 	defer e.tasks.Done()
-	return e.take("mass", func(inst *instance) bool {
-		return inst.idle() && inst.fn.draw.Float64() < share
-	}), nil
+	taken := e.pickShare(share)
+	e.end(taken, "mass", false)
+	return len(taken), nil
 }
 
-// take ends the instances that chosen picks and returns when they are gone. It
-// calls chosen with e.mu held.
-func (e *Emulator) take(cause string, chosen func(*instance) bool) int {
-	var taken []*instance
-	var processes []*process
+func (e *Emulator) pickShare(share float64) []taken {
 	e.mu.Lock()
-	for _, fn := range e.functions {
-		kept := fn.instances[:0]
-		for _, inst := range fn.instances {
-			if !chosen(inst) {
-				kept = append(kept, inst)
-				continue
-			}
-			inst.gone = true
-			taken = append(taken, inst)
-			processes = append(processes, inst.process)
-		}
-		clear(fn.instances[len(kept):])
-		fn.instances = kept
-	}
-	e.mu.Unlock()
+	defer e.mu.Unlock()
+	return e.pick(func(inst *instance) bool {
+		return inst.idle() && inst.fn.draw.Float64() < share
+	})
+}
 
-	var all sync.WaitGroup
-	for i, inst := range taken {
-		e.log.Debug("instance reclaimed", "node", inst.fn.node, "instance", inst.id, "cause", cause)
-		all.Go(func() {
-			if p := processes[i]; p != nil {
-				p.terminate()
+// taken is an instance that no function has any more, with the process that it
+// had then.
+type taken struct {
+	*instance
+	process *process // may be nil
+}
+
+// pick takes the chosen instances out of their functions; the caller, who holds
+// e.mu, hands them to end.
+func (e *Emulator) pick(chosen func(*instance) bool) []taken {
+	var all []taken
+	for _, fn := range e.functions {
+		all = append(all, fn.pick(chosen)...)
+	}
+	return all
+}
+
+func (fn *function) pick(chosen func(*instance) bool) []taken {
+	var all []taken
+	fn.instances = slices.DeleteFunc(fn.instances, func(inst *instance) bool {
+		if !chosen(inst) {
+			return false
+		}
+		inst.gone = true
+		all = append(all, taken{inst, inst.process})
+		return true
+	})
+	return all
+}
+
+// end ends what pick took, all at once, and returns when it is gone.
+func (e *Emulator) end(all []taken, cause string, kill bool) {
+	notice := e.cfg.Notice
+	if kill {
+		notice = 0
+	}
+	var ending sync.WaitGroup
+	for _, t := range all {
+		e.log.Debug("instance reclaimed", "node", t.fn.node, "instance", t.id, "cause", cause, "kill", kill)
+		ending.Go(func() {
+			if t.process != nil {
+				t.process.terminate(notice)
 			}
-			e.discard(inst)
+			e.discard(t.instance)
 		})
 	}
-	all.Wait()
-	return len(taken)
+	ending.Wait()
 }
 
 // sweep applies the rules until ctx ends.
@@ -89,9 +130,9 @@ func (e *Emulator) sweep(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-mass:
-			_, _ = e.ReclaimShare(rules.MassShare)
+			e.sweepOnce("mass", func() []taken { return e.pickShare(rules.MassShare) })
 		case <-age:
-			e.sweepOld()
+			e.sweepOnce("age", e.pickOld)
 		}
 	}
 }
@@ -111,14 +152,25 @@ func (r Rules) interval() time.Duration {
 	return min(max(shortest/10, 20*time.Millisecond), time.Second)
 }
 
-// sweepOld takes the idle instances that are past an age.
-func (e *Emulator) sweepOld() {
+// sweepOnce takes what pick chooses and does not wait for its end, so that a long
+// notice delays no rule.
+func (e *Emulator) sweepOnce(cause string, pick func() []taken) {
 	if !e.begin() {
 		return
 	}
-	defer e.tasks.Done()
+	all := pick()
+	go func() {
+		defer e.tasks.Done()
+		e.end(all, cause, false)
+	}()
+}
+
+// pickOld takes the idle instances that are past an age.
+func (e *Emulator) pickOld() []taken {
 	now := time.Now()
-	e.take("age", func(inst *instance) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.pick(func(inst *instance) bool {
 		if !inst.idle() {
 			return false
 		}

@@ -4,27 +4,29 @@ import (
 	"bufio"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 )
 
 func TestReclaim(t *testing.T) {
-	e, c := platform(t, Config{Nodes: 2})
-	c.ok(t, "node-0", `{"op":"echo"}`)
-	c.ok(t, "node-1", `{"op":"echo"}`)
+	e, c := platform(t, Config{Nodes: 3})
+	for _, name := range []string{"node-0", "node-1", "node-2"} {
+		c.ok(t, name, `{"op":"echo"}`)
+	}
 	pid := e.Instances()[1].PID
-	if n, err := e.Reclaim(1); n != 1 || err != nil {
-		t.Fatalf("Reclaim(1) = %d, %v", n, err)
+	if _, err := e.Reclaim([]int{0, 3}, false); !errors.Is(err, ErrNoNode) || len(e.Instances()) != 3 {
+		t.Errorf("Reclaim(0, 3) = %v, instances: %+v", err, e.Instances())
+	}
+	if n, err := e.Reclaim([]int{1, 2}, false); !slices.Equal(n, []int{1, 1}) || err != nil {
+		t.Fatalf("Reclaim(1, 2) = %d, %v", n, err)
 	}
 	if alive(pid) {
 		t.Error("process is there after Reclaim")
 	}
-	if n, err := e.Reclaim(1); n != 0 || err != nil {
+	if n, err := e.Reclaim([]int{1}, false); !slices.Equal(n, []int{0}) || err != nil {
 		t.Errorf("Reclaim(1) again = %d, %v", n, err)
-	}
-	if _, err := e.Reclaim(2); !errors.Is(err, ErrNoNode) {
-		t.Errorf("Reclaim(2) = %v", err)
 	}
 	if all := e.Instances(); len(all) != 1 || all[0].Node != 0 {
 		t.Errorf("instances: %+v", all)
@@ -45,7 +47,7 @@ func TestReclaimInSession(t *testing.T) {
 		all := e.Instances()
 		return len(all) == 1 && all[0].State == Running
 	})
-	if n, err := e.Reclaim(0); n != 1 || err != nil {
+	if n, err := e.Reclaim([]int{0}, false); !slices.Equal(n, []int{1}) || err != nil {
 		t.Errorf("Reclaim = %d, %v", n, err)
 	}
 	session.Wait()
@@ -54,37 +56,96 @@ func TestReclaimInSession(t *testing.T) {
 	}
 }
 
-// TestNotice: a function that registered an extension is thawed and told, and
-// has time to act.
-func TestNotice(t *testing.T) {
+// goodbyes is where functions in the role "sigterm" say what they have to say.
+func goodbyes(t *testing.T) (address string, said <-chan string) {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close()
-	said := make(chan string, 1)
+	t.Cleanup(func() { ln.Close() })
+	lines := make(chan string, 4)
 	go func() {
-		conn, err := ln.Accept()
-		if err != nil {
-			said <- err.Error()
-			return
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			line, _ := bufio.NewReader(conn).ReadString('\n')
+			conn.Close()
+			lines <- line
 		}
-		defer conn.Close()
-		line, _ := bufio.NewReader(conn).ReadString('\n')
-		said <- line
 	}()
-	e, c := platform(t, Config{Env: map[string]string{roleVar: "sigterm", "GOODBYE": ln.Addr().String()}})
+	return ln.Addr().String(), lines
+}
+
+// TestNotice: a function that registered an extension is thawed and told, and
+// has time to act, if it is not killed at once.
+func TestNotice(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		notice time.Duration
+		kill   bool
+		least  time.Duration
+	}{
+		{"as the real service", 0, false, DefaultNotice},
+		{"longer", 900 * time.Millisecond, false, 900 * time.Millisecond},
+		{"killed", time.Minute, true, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			address, said := goodbyes(t)
+			e, c := platform(t, Config{Notice: tt.notice, Env: map[string]string{roleVar: "sigterm", "GOODBYE": address}})
+			c.ok(t, "node-0", `{"op":"echo"}`)
+			pid := e.Instances()[0].PID
+			began := time.Now()
+			if n, err := e.Reclaim([]int{0}, tt.kill); !slices.Equal(n, []int{1}) || err != nil {
+				t.Fatalf("Reclaim = %d, %v", n, err)
+			}
+			took := time.Since(began)
+			if alive(pid) {
+				t.Error("process is there after Reclaim")
+			}
+			if tt.kill {
+				if took > 10*time.Second || len(said) > 0 {
+					t.Errorf("killed after %v, %d goodbyes", took, len(said))
+				}
+				return
+			}
+			if got := <-said; got != "bye node-0\n" {
+				t.Errorf("the function said %q", got)
+			}
+			if took < tt.least {
+				t.Errorf("killed after %v, notice is %v", took, tt.least)
+			}
+		})
+	}
+}
+
+// TestNoticeInSession: a session that ends within the notice is answered, and
+// its instance is not frozen for the rest of it.
+func TestNoticeInSession(t *testing.T) {
+	address, said := goodbyes(t)
+	e, c := platform(t, Config{Notice: 1500 * time.Millisecond, Env: map[string]string{roleVar: "sigterm", "GOODBYE": address}})
 	c.ok(t, "node-0", `{"op":"echo"}`)
 	pid := e.Instances()[0].PID
-	began := time.Now()
-	if n, err := e.Reclaim(0); n != 1 || err != nil {
-		t.Fatalf("Reclaim = %d, %v", n, err)
-	}
+	var session sync.WaitGroup
+	session.Go(func() { c.ok(t, "node-0", `{"op":"sleep","n":600}`) })
+	eventually(t, "session", func() bool { return e.Instances()[0].State == Running })
+	taken := make(chan error, 1)
+	go func() {
+		_, err := e.Reclaim([]int{0}, false)
+		taken <- err
+	}()
 	if got := <-said; got != "bye node-0\n" {
 		t.Errorf("the function said %q", got)
 	}
-	if took := time.Since(began); took < Notice {
-		t.Errorf("killed after %v, notice is %v", took, Notice)
+	session.Wait()
+	if state := processState(pid); state == "T" || state == "" {
+		t.Errorf("process state %q after the session, within the notice", state)
+	}
+	if err := <-taken; err != nil {
+		t.Errorf("Reclaim = %v", err)
 	}
 	if alive(pid) {
 		t.Error("process is there after Reclaim")
