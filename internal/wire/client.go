@@ -260,8 +260,8 @@ func (m *Commit) Decode(b []byte) error {
 	return r.end("COMMIT")
 }
 
-// Credit is the metadata of CREDIT: so many more bytes of blocks may be sent on
-// the stream.
+// Credit is the metadata of CREDIT: so many more bytes of blocks, or of metadata
+// of HOLDING, may be sent on the stream.
 type Credit struct {
 	Bytes uint32
 }

@@ -49,6 +49,8 @@ const (
 	StreamCredit = 1 << 20
 	// PutWindow is the same for all blocks of one PUT together.
 	PutWindow = 4 << 20
+	// ListWindow is the same for the metadata of the HOLDING frames of one LIST.
+	ListWindow = 4 << 20
 )
 
 // HeaderSize and BlockMetaSize are the bytes of a frame header and of the
@@ -84,7 +86,7 @@ const (
 
 	// Both links.
 	TypeBlock  // one block of a chunk
-	TypeCredit // the receiver of blocks allows more
+	TypeCredit // the receiver of blocks, or of HOLDING, allows more
 	TypeCancel // the asker gives the stream up
 	TypeDone   // the stream is over; code tells how
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -32,6 +33,10 @@ var messages = []struct {
 	{"fetch", &Fetch{Fence: Fence{1, 2}, Chunk: Chunk{3, 4, 5}, From: 0, To: 4, Credit: StreamCredit}, func() Message { return new(Fetch) }},
 	{"store", &Store{Fence: Fence{1, 2}, Chunk: Chunk{3, 4, 5}, Size: 1 << 20, Record: []byte("r")}, func() Message { return new(Store) }},
 	{"free", &Free{Fence: Fence{1, 2}, Chunks: []Chunk{{3, WholeVersion, 0}, {4, 5, 6}}}, func() Message { return new(Free) }},
+	{"list", &List{Fence: Fence{1, 2}, After: 3}, func() Message { return new(List) }},
+	{"holding", &Holding{Items: []Held{
+		{Chunk{3, 4, 5}, 1 << 20, []byte("r")}, {Chunk{3, 5, 5}, 9, []byte("r")}, {Chunk{2, 0, 1}, 1, []byte{}}, {Chunk{3, 6, 5}, 9, []byte("r")},
+	}}, func() Message { return new(Holding) }},
 }
 
 func TestMessagesComeBackAsTheyWere(t *testing.T) {
@@ -86,6 +91,10 @@ func TestMessagesRefuse(t *testing.T) {
 		{"huge chunk", &Store{Size: MaxChunkSize + 1}, ErrProtocol},
 		{"no frees", &Free{}, ErrProtocol},
 		{"too many frees", &Free{Chunks: make([]Chunk, MaxFrees+1)}, ErrProtocol},
+		{"no holdings", &Holding{}, ErrProtocol},
+		{"too many holdings", &Holding{Items: slices.Repeat([]Held{{Size: 1}}, MaxHoldings+1)}, ErrProtocol},
+		{"empty chunk held", &Holding{Items: []Held{{}}}, ErrProtocol},
+		{"huge chunk held", &Holding{Items: []Held{{Size: MaxChunkSize + 1}}}, ErrProtocol},
 		{"unknown cause", &Done{Cause: causeEnd}, ErrProtocol},
 	} {
 		b := c.m.Append(nil)
