@@ -101,7 +101,7 @@ func (l *proxyLink) Block(stream uint32, b wire.Block, _ int, err error) {
 	if s.left--; s.left > 0 {
 		return
 	}
-	if err = s.chunk.Commit(); err == nil {
+	if err = s.chunk.Commit(l.n.history.position + 1); err == nil {
 		l.n.history.stored(s.key)
 	}
 	l.done(stream, l.n.store.Used(), codeOf(err))

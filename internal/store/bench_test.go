@@ -18,7 +18,7 @@ func BenchmarkReplace(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				if err := c.Commit(); err != nil {
+				if err := c.Commit(changes.Add(1)); err != nil {
 					b.Fatal(err)
 				}
 			}

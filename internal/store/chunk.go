@@ -2,7 +2,6 @@ package store
 
 import (
 	"fmt"
-	"iter"
 
 	"github.com/infinicache/infinicache/internal/wire"
 )
@@ -82,11 +81,12 @@ func (c *Chunk) SetSum(i int, crc uint32) {
 	putWord(sum(c.store.cell(c.head), i), crc)
 }
 
-// Commit makes the chunk visible; every block and checksum must have been set. If
-// the chunk was freed meanwhile, or the store closed, the memory is given back and
-// the error matches ErrFreed or ErrClosed. The Chunk must not be used afterwards,
-// except that Abort does nothing.
-func (c *Chunk) Commit() error {
+// Commit makes the chunk visible; every block and checksum must have been set.
+// position is the caller's count of changes, this one included: List finds the
+// chunk by it. If the chunk was freed meanwhile, or the store closed, the memory is
+// given back and the error matches ErrFreed or ErrClosed. The Chunk must not be
+// used afterwards, except that Abort does nothing.
+func (c *Chunk) Commit(position uint64) error {
 	s := c.store
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,7 +96,7 @@ func (c *Chunk) Commit() error {
 	h := s.headerAt(c.head)
 	key, ok := h.key(), h.state == staged
 	if ok {
-		h.state = committed
+		h.state, h.position = committed, clamp(position)
 	}
 	closed := s.closed
 	c.unpin()
@@ -186,45 +186,4 @@ func (s *Store) recordOf(head ref, size, n int) []byte {
 		record = append(record, piece...)
 	}
 	return record
-}
-
-// Item is a committed chunk as Inventory lists it.
-type Item struct {
-	Key    Key
-	Size   int64
-	Record []byte // the receiver's own
-}
-
-// Inventory lists the committed chunks in no order. Chunks that are held from its
-// begin to its end are listed once; those that come or go meanwhile may be. The
-// receiver may use the store.
-func (s *Store) Inventory() iter.Seq[Item] {
-	return func(yield func(Item) bool) {
-		for id := uint32(0); ; id++ {
-			item, at, ok := s.itemFrom(id)
-			if !ok || !yield(item) {
-				return
-			}
-			id = at
-		}
-	}
-}
-
-// itemFrom is the first committed chunk with an id of at least from.
-func (s *Store) itemFrom(from uint32) (item Item, id uint32, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return Item{}, 0, false
-	}
-	for id = from; id < s.ids.top; id++ {
-		if !s.ids.inUse(id) {
-			continue
-		}
-		if h := s.header(id); h.state == committed {
-			size, record := int(h.size), int(h.record)
-			return Item{h.key(), int64(size), s.recordOf(s.ids.head(id), size, record)}, id, true
-		}
-	}
-	return Item{}, 0, false
 }

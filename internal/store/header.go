@@ -19,8 +19,15 @@ type header struct {
 	next, prev uint32 // ids: ring of the version's chunks
 	chunk      uint16
 	state      state
-	anchor     bool // found in the index by version, not by key
+	anchor     bool   // found in the index by version, not by key
+	position   uint32 // of the commit, at most lastPosition; in what was padding
 }
+
+// lastPosition stands for itself and all positions beyond.
+const lastPosition = 1<<32 - 1
+
+// clamp is a position as headers and lists have it.
+func clamp(position uint64) uint32 { return uint32(min(position, lastPosition)) }
 
 const headerSize = int(unsafe.Sizeof(header{}))
 

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"errors"
+	"math"
 	"slices"
 	"testing"
 
@@ -16,6 +17,7 @@ type held struct {
 	record []byte
 	opens  int
 	freed  bool
+	at     uint64 // position of the commit
 }
 
 func (c *held) cost() int64 { return Cost(int64(c.size), len(c.record)) }
@@ -85,6 +87,7 @@ func (m *model) put(t *rapid.T) {
 	case err != nil:
 		t.Fatalf("put: %v", err)
 	default:
+		c.at = changes.Load()
 		m.chunks = append(m.chunks, c)
 	}
 }
@@ -175,19 +178,33 @@ func (m *model) check(t *rapid.T) {
 	if got, want := m.s.Used(), m.used(); got != want || got > m.s.Capacity() {
 		t.Fatalf("Used() = %d, want %d, at most %d", got, want, m.s.Capacity())
 	}
-	listed := map[Key]bool{}
-	for item := range m.s.Inventory() {
-		c := m.find(item.Key)
-		if c == nil || listed[item.Key] || int64(c.size) != item.Size || !bytes.Equal(item.Record, c.record) {
-			t.Fatalf("inventory lists %+v", item.Key)
+	for _, after := range []uint64{0, m.middle()} {
+		last := uint64(math.MaxUint64)
+		listed := map[Key]bool{}
+		for _, item := range list(t, m.s, after) {
+			c := m.find(item.Key)
+			if c == nil || listed[item.Key] || int64(c.size) != item.Size || !bytes.Equal(item.Record, c.record) {
+				t.Fatalf("the list after %d names %+v", after, item.Key)
+			}
+			if c.at <= after || c.at >= last {
+				t.Fatalf("the list after %d names %+v of position %d after one of %d", after, item.Key, c.at, last)
+			}
+			last, listed[item.Key] = c.at, true
 		}
-		listed[item.Key] = true
-	}
-	for _, c := range m.chunks {
-		if !c.freed && !listed[c.key] {
-			t.Fatalf("inventory does not list %+v", c.key)
+		for _, c := range m.chunks {
+			if !c.freed && c.at > after && !listed[c.key] {
+				t.Fatalf("the list after %d does not name %+v of position %d", after, c.key, c.at)
+			}
 		}
 	}
+}
+
+// middle is a position that divides the chunks.
+func (m *model) middle() uint64 {
+	if len(m.chunks) == 0 {
+		return changes.Load()
+	}
+	return m.chunks[len(m.chunks)/2].at
 }
 
 // Law: a random workload reads what was written, the accounts are exact, and all

@@ -52,7 +52,7 @@ func TestResident(t *testing.T) {
 						}
 					}
 				}
-				if err := c.Commit(); err != nil {
+				if err := c.Commit(changes.Add(1)); err != nil {
 					t.Fatal(err)
 				}
 			}
