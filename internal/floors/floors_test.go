@@ -48,6 +48,7 @@ var floors = map[string]int{
 	"internal/lifecycle": 0,
 	"internal/latency":   0,
 	"internal/pricing":   0,
+	"internal/spend":     0,
 	"internal/object":    -1,
 
 	"internal/floors": 0,
