@@ -63,6 +63,8 @@ type Node struct {
 	store    *store.Store // nil before the first session
 	node     uint32       // whose chunks the store holds
 	history  history
+	listing  *listing      // the newest, if its goroutine has not ended
+	leave    chan struct{} // closed when the process may end; nil where nobody waits
 }
 
 // New makes an instance with an identity of its own. It starts nothing.

@@ -52,11 +52,12 @@ func (n *Node) do(a *lifecycle.Action) {
 		n.say(a, wire.TypePong)
 	case lifecycle.DoBye:
 		n.say(a, wire.TypeBye)
-		if l := n.links[a.Link]; l != nil {
-			l.bye = true
-		}
+	case lifecycle.DoNotice:
+		n.say(a, wire.TypeNotice)
 	case lifecycle.DoReset:
 		n.reset(a.Link)
+	case lifecycle.DoLeave:
+		n.mayLeave()
 	case lifecycle.DoReturn:
 		n.session.returned <- a.Reason
 	}
@@ -102,12 +103,11 @@ func (n *Node) hello(l *proxyLink) {
 	})
 }
 
-// byePatience is how long a link may take to write what precedes its end.
-const byePatience = 200 * time.Millisecond
+// partingPatience is how long a link may take to write what precedes its end.
+const partingPatience = 200 * time.Millisecond
 
-// reset closes a link, or gives up the dial under way for number 0. What was
-// being served on the link ends unanswered. A link on which bye was said is
-// closed when that is written.
+// reset closes a link when what was said on it is written, or gives up the dial
+// under way for number 0. What was being served on the link ends unanswered.
 func (n *Node) reset(number uint64) {
 	if number == 0 {
 		n.dial.giveUp()
@@ -119,10 +119,6 @@ func (n *Node) reset(number uint64) {
 		return
 	}
 	l.abandon()
-	if !l.bye {
-		l.conn.Close(nil)
-		return
-	}
 	l.conn.Finish(nil)
-	l.patience = time.AfterFunc(byePatience, func() { l.conn.Close(nil) })
+	l.patience = time.AfterFunc(partingPatience, func() { l.conn.Close(nil) })
 }

@@ -20,8 +20,7 @@ type proxyLink struct {
 	conn     *link.Conn
 	over     chan struct{}      // closed when the link has ended
 	requests map[uint32]request // being served, by stream
-	bye      bool               // said
-	patience *time.Timer        // with the writing of the bye; nil before
+	patience *time.Timer        // with what is written before the end; nil until reset
 
 	// Of the reading goroutine.
 	filling *staging   // whose block is being read
@@ -76,15 +75,21 @@ func (l *proxyLink) Frame(h wire.Header, meta []byte) error {
 			return err
 		}
 		l.release(h.Stream, l.free.Chunks)
+	case wire.TypeList:
+		var m wire.List
+		if err := m.Decode(meta); err != nil {
+			return err
+		}
+		if begun, err := l.begin(h.Stream, m.Fence); !begun {
+			return err
+		}
+		l.list(h.Stream, &m)
 	case wire.TypeCredit:
 		var m wire.Credit
 		if err := m.Decode(meta); err != nil {
 			return err
 		}
-		if f, ok := l.requests[h.Stream].(*fetch); ok {
-			f.credit += int64(m.Bytes)
-			l.pump(f)
-		}
+		l.credit(h.Stream, int64(m.Bytes))
 	case wire.TypeCancel:
 		if r := l.requests[h.Stream]; r != nil {
 			r.abandon()
@@ -98,6 +103,18 @@ func (l *proxyLink) Frame(h wire.Header, meta []byte) error {
 		return l.control(h.Type, meta)
 	}
 	return nil
+}
+
+// credit lets a request that waits for it go on.
+func (l *proxyLink) credit(stream uint32, bytes int64) {
+	switch r := l.requests[stream].(type) {
+	case *fetch:
+		r.credit += bytes
+		l.pump(r)
+	case *listing:
+		r.credit += bytes
+		r.signal()
+	}
 }
 
 // control takes what is said of the session as a whole.

@@ -140,12 +140,15 @@ func (n *Node) end(ctx context.Context, s *session) lifecycle.Reason {
 		n.cutShort(s)
 		reason = <-s.returned
 	}
-	chunks, links := n.left()
+	chunks, links, listing := n.left()
 	for _, l := range links {
 		<-l.over
 	}
 	if reason == lifecycle.Deadline || reason == lifecycle.Notice {
 		return reason // there is no time to tidy up
+	}
+	if listing != nil {
+		<-listing.ended
 	}
 	if err := chunks.Trim(); err != nil {
 		n.log.Warn("memory not given back", "err", err)
@@ -162,9 +165,9 @@ func (n *Node) cutShort(s *session) {
 	}
 }
 
-// left is what a session leaves behind: the chunks, and links that were closed
-// and have not ended.
-func (n *Node) left() (chunks *store.Store, parting []*proxyLink) {
+// left is what a session leaves behind: the chunks, links that were closed and
+// have not ended, and a list that was given up, whose goroutine has not ended.
+func (n *Node) left() (chunks *store.Store, parting []*proxyLink, dropped *listing) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, l := range n.links {
@@ -172,7 +175,10 @@ func (n *Node) left() (chunks *store.Store, parting []*proxyLink) {
 			parting = append(parting, l)
 		}
 	}
-	return n.store, parting
+	if n.listing != nil && n.listing.over {
+		dropped = n.listing
+	}
+	return n.store, parting, dropped
 }
 
 // answer is what the invocation returns.
@@ -180,6 +186,7 @@ func (n *Node) answer(s *session, reason lifecycle.Reason) ([]byte, error) {
 	n.mu.Lock()
 	r := wire.Return{
 		Session:  s.inv.Session,
+		Epoch:    n.machine.Epoch(),
 		Instance: n.instance,
 		Reason:   reason.String(),
 		Requests: s.requests,
