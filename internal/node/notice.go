@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"time"
 
 	"github.com/infinicache/infinicache/internal/lifecycle"
@@ -10,21 +11,37 @@ import (
 // proxy is told, if a link leads to it, and may take chunks until then. Notice
 // returns when the process may end: at once if there is nobody to tell, when
 // nothing is left to do, and after the time at the latest. An invocation under way
-// returns before that, or not at all.
+// returns before that, if there is time.
 func (n *Node) Notice(left time.Duration) {
-	over := time.NewTimer(left)
-	defer over.Stop()
+	ctx, cancel := context.WithTimeout(context.Background(), left)
+	defer cancel()
 	n.mu.Lock()
 	if n.leave == nil {
 		n.leave = make(chan struct{})
 	}
-	leave := n.leave
+	leave, s := n.leave, n.session
 	n.step(lifecycle.Event{Kind: lifecycle.OnNotice, Number: uint64(max(0, left.Milliseconds()))})
 	n.mu.Unlock()
+	if !comes(ctx, leave) {
+		return
+	}
+	for _, over := range n.finishLinks() {
+		if !comes(ctx, over) {
+			return
+		}
+	}
+	if s != nil {
+		comes(ctx, s.over)
+	}
+}
+
+// comes waits for the end of something, or of ctx, and says whether it came.
+func comes(ctx context.Context, end <-chan struct{}) bool {
 	select {
-	case <-leave:
-		n.partLinks(over.C)
-	case <-over.C:
+	case <-end:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
@@ -36,20 +53,14 @@ func (n *Node) mayLeave() {
 	}
 }
 
-// partLinks closes what links there are when all that was said on them is written.
-func (n *Node) partLinks(over <-chan time.Time) {
+// finishLinks has what links there are close when all that was said on them is
+// written, and gives their ends.
+func (n *Node) finishLinks() (over []<-chan struct{}) {
 	n.mu.Lock()
-	links := make([]*proxyLink, 0, len(n.links))
+	defer n.mu.Unlock()
 	for _, l := range n.links {
-		links = append(links, l)
 		l.conn.Finish(nil)
+		over = append(over, l.over)
 	}
-	n.mu.Unlock()
-	for _, l := range links {
-		select {
-		case <-l.over:
-		case <-over:
-			return
-		}
-	}
+	return over
 }

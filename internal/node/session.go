@@ -16,6 +16,7 @@ type session struct {
 	inv      *wire.Invocation
 	requests uint64                // received
 	returned chan lifecycle.Reason // capacity 1
+	over     chan struct{}         // closed when Invoke returns
 }
 
 // Invoke plays one session: payload is a wire.Invocation, the answer a
@@ -29,7 +30,8 @@ func (n *Node) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{inv: inv, returned: make(chan lifecycle.Reason, 1)}
+	s := &session{inv: inv, returned: make(chan lifecycle.Reason, 1), over: make(chan struct{})}
+	defer close(s.over)
 	refused, err := n.begin(s, timeLeft(ctx))
 	switch {
 	case err != nil:

@@ -229,13 +229,13 @@ func TestDuplicateAndStaleSessions(t *testing.T) {
 		p.put(1, 1000)
 		p.sleep(1, returned)
 		for _, s := range []uint64{5, 4} {
-			if r := <-w.invoke(invocation(s)); r.Reason != "duplicate" || r.Session != s || r.Chunks != 1 {
+			if r := <-w.invoke(invocation(s)); r.Reason != "duplicate" || r.Session != s || r.Epoch != 7 || r.Chunks != 1 {
 				t.Errorf("session %d after 5 returned %+v", s, r)
 			}
 		}
 		old := invocation(9)
 		old.Epoch = 6
-		if r := <-w.invoke(old); r.Reason != "stale-epoch" {
+		if r := <-w.invoke(old); r.Reason != "stale-epoch" || r.Epoch != 7 || r.Session != 9 {
 			t.Errorf("an earlier epoch returned %+v", r)
 		}
 		p.sleep(0, w.rejoin(p, invocation(6)))
