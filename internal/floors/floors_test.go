@@ -39,6 +39,7 @@ var floors = map[string]int{
 	"internal/store":    1,
 	"internal/platform": 1,
 	"internal/trace":    1,
+	"internal/journal":  1,
 	"internal/simnet":   1,
 
 	"internal/wire":      -1,
@@ -50,6 +51,7 @@ var floors = map[string]int{
 	"internal/pricing":   0,
 	"internal/spend":     0,
 	"internal/object":    -1,
+	"internal/place":     -1,
 
 	"internal/floors": 0,
 }
