@@ -2,10 +2,11 @@ package simcache
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,8 +16,8 @@ import (
 )
 
 // Platform is a function platform by script: it freezes instances between
-// sessions, starts a second one when the first is busy, and takes instances away
-// when told.
+// sessions, starts a second one when the first is busy, and does them harm when
+// told (see Misfortune).
 type Platform struct {
 	// Start is how long a fresh instance takes before it runs. Default 80 ms.
 	Start time.Duration
@@ -25,16 +26,15 @@ type Platform struct {
 
 	net  *simnet.Net
 	log  *slog.Logger
-	rng  *rand.Rand
 	life context.Context
 	stop context.CancelCauseFunc
+	work sync.WaitGroup
 
 	mu        sync.Mutex
-	instances map[int][]*Instance
+	instances map[int][]*Instance // those that a session may be given
 	started   int
 	invokes   int
-	throttle  int // invocations still to refuse
-	work      sync.WaitGroup
+	script
 }
 
 // Instance is one instance of a node.
@@ -46,12 +46,16 @@ type Instance struct {
 	busy   bool
 	gone   bool
 	cancel context.CancelCauseFunc // of its session
+	// broken is closed when the caller of its session will not hear its end.
+	broken     chan struct{}
+	unanswered bool
 }
 
-func newPlatform(net *simnet.Net, seed uint64, log *slog.Logger) *Platform {
+func newPlatform(net *simnet.Net, log *slog.Logger) *Platform {
 	p := &Platform{
 		Start: 80 * time.Millisecond, Thaw: 5 * time.Millisecond,
-		net: net, log: log, rng: rand.New(rand.NewPCG(seed, 0x9)), instances: map[int][]*Instance{},
+		net: net, log: log, instances: map[int][]*Instance{},
+		script: script{hidden: map[int]int{}, happened: map[Misfortune]int{}},
 	}
 	p.life, p.stop = context.WithCancelCause(context.Background())
 	return p
@@ -61,17 +65,23 @@ func newPlatform(net *simnet.Net, seed uint64, log *slog.Logger) *Platform {
 func (p *Platform) Capabilities() platform.Capabilities {
 	return platform.Capabilities{
 		Name: "simulation", Freezes: true, SecondInstance: true,
-		LongestSession: 15 * time.Minute, Memory: 256 << 20,
+		LongestSession: longestSession, Memory: 256 << 20,
 		Price: platform.Price{Quantum: time.Millisecond},
 	}
 }
 
+const longestSession = 15 * time.Minute
+
+// errUnanswered is what an invocation ends with whose answer is lost.
+var errUnanswered = errors.New("connection to the platform broke")
+
 // Invoke implements platform.Driver.
-func (p *Platform) Invoke(ctx context.Context, number int, payload []byte) (platform.Outcome, error) {
+func (p *Platform) Invoke(_ context.Context, number int, payload []byte) (platform.Outcome, error) {
 	p.mu.Lock()
 	p.invokes++
 	if p.throttle > 0 {
 		p.throttle--
+		p.happened[Throttled]++
 		p.mu.Unlock()
 		return platform.Outcome{}, &platform.Error{Kind: platform.Throttled, Node: number}
 	}
@@ -81,36 +91,61 @@ func (p *Platform) Invoke(ctx context.Context, number int, payload []byte) (plat
 		return platform.Outcome{}, &platform.Error{Kind: platform.Unavailable, Node: number, Err: err}
 	}
 	session, cancel := context.WithCancelCause(p.life)
-	i.busy, i.cancel = true, cancel
-	p.work.Add(1)
+	i.busy, i.unanswered, i.cancel = true, false, cancel
+	i.broken = make(chan struct{})
+	broken, lag := i.broken, p.lag
 	p.mu.Unlock()
-	defer p.work.Done()
-	defer cancel(nil)
 
+	ended := make(chan answer, 1)
+	p.work.Go(func() {
+		defer cancel(nil)
+		ended <- p.play(session, i, payload, cold, lag)
+	})
+	select {
+	case a := <-ended:
+		return a.out, a.err
+	case <-broken:
+		return platform.Outcome{}, &platform.Error{Kind: platform.Unavailable, Node: number, Err: errUnanswered}
+	}
+}
+
+// answer is how a session ended.
+type answer struct {
+	out platform.Outcome
+	err error
+}
+
+// play lets an instance live through one session.
+func (p *Platform) play(ctx context.Context, i *Instance, payload []byte, cold bool, lag time.Duration) answer {
 	began := time.Now()
 	if cold {
-		time.Sleep(p.Start)
+		time.Sleep(p.Start + lag)
+		if lag > 0 {
+			p.count(SlowStart)
+		}
 	} else {
 		time.Sleep(p.Thaw)
 		p.net.Thaw(i.Host)
 	}
-	limited, done := context.WithTimeout(session, 15*time.Minute)
-	answer, err := i.run.Invoke(limited, payload)
-	done()
+	ctx, done := context.WithTimeout(ctx, longestSession)
+	defer done()
+	said, err := i.run.Invoke(ctx, payload)
 
 	p.mu.Lock()
 	gone := i.gone
 	i.busy = false
+	if !gone {
+		p.net.Freeze(i.Host)
+	}
 	p.mu.Unlock()
-	out := platform.Outcome{Payload: answer, Billed: time.Since(began), Duration: time.Since(began), Cold: cold}
-	if gone {
-		return out, &platform.Error{Kind: platform.Exited, Node: number, Reason: "signal: killed", Outcome: out}
+	out := platform.Outcome{Payload: said, Billed: time.Since(began), Duration: time.Since(began), Cold: cold}
+	switch {
+	case gone:
+		err = &platform.Error{Kind: platform.Exited, Node: i.Node, Reason: "signal: killed", Outcome: out}
+	case err != nil:
+		err = &platform.Error{Kind: platform.FunctionError, Node: i.Node, Err: err, Outcome: out}
 	}
-	p.net.Freeze(i.Host)
-	if err != nil {
-		return out, &platform.Error{Kind: platform.FunctionError, Node: number, Err: err, Outcome: out}
-	}
-	return out, nil
+	return answer{out, err}
 }
 
 // pick finds an idle instance or starts one. p.mu is held.
@@ -130,51 +165,13 @@ func (p *Platform) pick(number int) (i *Instance, cold bool, err error) {
 		return nil, false, err
 	}
 	p.instances[number] = append(p.instances[number], i)
+	if p.hidden[number] > 0 {
+		p.happened[Duplicated]++
+	}
 	return i, true, nil
 }
 
-// Reclaim takes all instances of a node away and says how many.
-func (p *Platform) Reclaim(number int) int {
-	p.mu.Lock()
-	taken := p.instances[number]
-	p.instances[number] = nil
-	for _, i := range taken {
-		i.gone = true
-		if i.cancel != nil {
-			i.cancel(errGone)
-		}
-	}
-	p.mu.Unlock()
-	for _, i := range taken {
-		p.net.Drop(i.Host)
-		p.net.Thaw(i.Host)
-		i.run.Close()
-	}
-	return len(taken)
-}
-
-// Hide makes the next session of a node start a fresh instance, as if the
-// platform had forgotten those it has. Show undoes it.
-func (p *Platform) Hide(number int) (show func()) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	hidden := p.instances[number]
-	p.instances[number] = nil
-	return func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.instances[number] = append(hidden, p.instances[number]...)
-	}
-}
-
-// Throttle refuses the next n invocations.
-func (p *Platform) Throttle(n int) {
-	p.mu.Lock()
-	p.throttle = n
-	p.mu.Unlock()
-}
-
-// Instances are a node's instances.
+// Instances are a node's instances, without those that are hidden.
 func (p *Platform) Instances(number int) []*Instance {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -195,6 +192,19 @@ func (p *Platform) Busy() (n int) {
 	return n
 }
 
+// InSession are the nodes with an instance in session, in order.
+func (p *Platform) InSession() (nodes []int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for n, all := range p.instances {
+		if slices.ContainsFunc(all, func(i *Instance) bool { return i.busy }) {
+			nodes = append(nodes, n)
+		}
+	}
+	slices.Sort(nodes)
+	return nodes
+}
+
 // Invocations is how many there were, and how many instances were started.
 func (p *Platform) Invocations() (invocations, started int) {
 	p.mu.Lock()
@@ -205,7 +215,6 @@ func (p *Platform) Invocations() (invocations, started int) {
 // end stops every session and instance.
 func (p *Platform) end() {
 	p.stop(errGone)
-	p.work.Wait()
 	p.mu.Lock()
 	var all []*Instance
 	for _, is := range p.instances {
@@ -213,6 +222,10 @@ func (p *Platform) end() {
 	}
 	p.instances = map[int][]*Instance{}
 	p.mu.Unlock()
+	for _, i := range all {
+		p.net.Thaw(i.Host)
+	}
+	p.work.Wait()
 	for _, i := range all {
 		p.net.Thaw(i.Host)
 		i.run.Close()

@@ -63,7 +63,7 @@ func New(t testing.TB, cfg Config) *Cache {
 		cfg.Capacity = 64 << 20
 	}
 	w := &Cache{Net: simnet.New(cfg.Seed), t: t, stopped: make(chan struct{})}
-	w.Platform = newPlatform(w.Net, cfg.Seed, cfg.Logger)
+	w.Platform = newPlatform(w.Net, cfg.Logger)
 	pc := proxy.Config{
 		Pool: pool.Config{
 			Driver: w.Platform, Nodes: cfg.Nodes, Epoch: 1, Key: []byte("a key for simulations"),

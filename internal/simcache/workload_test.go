@@ -1,11 +1,14 @@
 package simcache
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
-	"strings"
+	"os"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -14,177 +17,232 @@ import (
 	"github.com/infinicache/infinicache"
 )
 
-// workload is clients that write, read and delete a few keys while instances are
-// taken away, hidden and refused, and links fail by rules.
-type workload struct {
-	t       *testing.T
-	seed    uint64
-	w       *Cache
-	h       *history
-	script  string
-	harsh   int // misfortunes per run
-	mu      sync.Mutex
-	gets    int
-	hits    int
-	refused int
-}
+var (
+	seeds = flag.Uint64("seeds", uint64(2*len(scenarios)), "how many seeds TestRandomWorkload goes through; TestSagas, one in fifty")
+	first = flag.Uint64("first", 0, "the first of them")
+)
 
-// rulesOf draws two faults of links.
-func rulesOf(rng *rand.Rand) string {
-	all := []func() string{
-		func() string { return fmt.Sprintf("reset proxy->node/* after %d bytes", 100000+rng.IntN(9000000)) },
-		func() string { return fmt.Sprintf("reset node/*->proxy after %d bytes", 100000+rng.IntN(9000000)) },
-		func() string { return fmt.Sprintf("truncate node/*->proxy after %d bytes", 100000+rng.IntN(9000000)) },
-		func() string {
-			return fmt.Sprintf("stall node/*->proxy after %d bytes for 2s", 100000+rng.IntN(9000000))
-		},
-		func() string {
-			return fmt.Sprintf("stall proxy->node/* after %d bytes for 2s", 100000+rng.IntN(9000000))
-		},
-		func() string { return fmt.Sprintf("flip node/*->proxy byte %d", 100000+rng.IntN(9000000)) },
-		func() string { return fmt.Sprintf("reset proxy->client/* after %d bytes", 100000+rng.IntN(20000000)) },
-		func() string { return fmt.Sprintf("reset client/*->proxy after %d bytes", 100000+rng.IntN(20000000)) },
-		func() string { return fmt.Sprintf("delay node/*->proxy %dms jitter %dms", rng.IntN(5), 1+rng.IntN(20)) },
-		func() string { return fmt.Sprintf("refuse node/*->proxy dial %d", 1+rng.IntN(40)) },
-	}
-	a, b := rng.IntN(len(all)), rng.IntN(len(all))
-	return all[a]() + "\n" + all[b]() + "\n"
-}
-
+// TestRandomWorkload gives each seed a scenario and checks what came of it. One
+// seed draws everything but the order in which goroutines run.
 func TestRandomWorkload(t *testing.T) {
-	for seed := range uint64(20) {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { runWorkload(t, seed) })
-		})
+	p := newProgress()
+	t.Run("seeds", func(t *testing.T) {
+		for seed := *first; seed < *first+*seeds; seed++ {
+			s := &scenarios[seed%uint64(len(scenarios))]
+			t.Run(fmt.Sprintf("%d %s", seed, s.name), func(t *testing.T) {
+				t.Parallel()
+				runSeed(t, s, seed, p)
+			})
+		}
+	})
+	p.report(t)
+}
+
+// TestSagas are the scenarios of many nodes and long lives.
+func TestSagas(t *testing.T) {
+	p := newProgress()
+	for seed := *first; seed < *first+1+*seeds/50; seed++ {
+		for i := range sagas {
+			t.Run(fmt.Sprintf("%d %s", seed, sagas[i].name), func(t *testing.T) {
+				t.Parallel()
+				runSeed(t, &sagas[i], seed, p)
+			})
+		}
 	}
 }
 
-func runWorkload(t *testing.T, seed uint64) {
-	rng := rand.New(rand.NewPCG(seed, 0x51))
-	l := &workload{t: t, seed: seed, h: newHistory(), script: rulesOf(rng), harsh: rng.IntN(6)}
-	capacity := int64(64 << 20)
-	if seed%4 == 3 {
-		capacity = 2 << 20 // evicts
-	}
-	l.w = New(t, Config{Nodes: 8 + rng.IntN(8), Capacity: capacity, Seed: seed})
-	defer func() {
-		if t.Failed() {
-			t.Logf("seed %d, %d misfortunes, rules:\n%s%s", seed, l.harsh, l.script, l.w.Net.Report())
+// runSeed plays a scenario and says, if it fails, how to play it again.
+func runSeed(t *testing.T, s *scenario, seed uint64, p *progress) {
+	l := &workload{t: t, s: s, seed: seed, h: newHistory(), causes: map[string]int{}}
+	began := time.Now()
+	defer func() { // a bubble that fails ends its test
+		l.t = t
+		p.add(l)
+		if !t.Failed() {
+			t.Logf("%s, %v", l.summary(), time.Since(began).Round(time.Millisecond))
+			return
 		}
+		again := fmt.Sprintf("go test ./internal/simcache -run %s -first=%d -seeds=1", rootName(t), seed)
+		t.Logf("again: %s\n%s\n%s", again, l.summary(), l.rules)
+		fmt.Fprintf(os.Stderr, "FAIL %s\n     %s\n", t.Name(), again)
 	}()
-	if _, err := l.w.Net.Script(l.script); err != nil {
-		t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		l.t = t
+		l.run()
+	})
+	if err := l.h.check(); err != nil {
+		t.Error(err)
+	}
+}
+
+// workload is one run of a scenario.
+type workload struct {
+	t     *testing.T
+	s     *scenario
+	seed  uint64
+	w     *Cache
+	h     *history
+	rules string // and how often they fired
+
+	mu     sync.Mutex
+	gets   int // of what may be there
+	hits   int
+	puts   int
+	failed int            // puts
+	causes map[string]int // of misses, or of gets that failed
+	faults map[string]int // by kind
+}
+
+func (l *workload) run() {
+	s, rng := l.s, rand.New(rand.NewPCG(l.seed, 0x51))
+	l.w = New(l.t, Config{
+		Nodes: cmp.Or(s.nodes, 8+rng.IntN(8)), Capacity: s.capacity, Shape: s.shape,
+		Linger: s.linger, Seed: l.seed, Proxy: s.proxy,
+	})
+	defer func() { l.rules = l.w.Net.Report() }()
+	faults, err := l.w.Net.Script(s.draw(rng))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	for i, c := 0, l.w.Client(); i < s.keyCount(); i++ {
+		l.put(l.t.Context(), c, fmt.Sprint("k", i), rng)
 	}
 	var all sync.WaitGroup
-	for i := range 3 {
-		c := l.w.Client()
-		own := rand.New(rand.NewPCG(seed, uint64(i)))
+	for i := range cmp.Or(s.clients, 3) {
+		c, own := l.w.Client(), rand.New(rand.NewPCG(l.seed, uint64(i)))
 		all.Go(func() {
-			for range 25 {
+			ops := cmp.Or(s.ops, 40)
+			for range ops {
+				if own.IntN(4) == 0 { // in bursts
+					rest(own, 8*s.lifetime()/time.Duration(ops))
+				}
 				l.act(c, own)
 			}
 		})
 	}
-	all.Go(func() { l.misfortunes(rand.New(rand.NewPCG(seed, 0xbad))) })
+	all.Go(func() { l.suffer(rand.New(rand.NewPCG(l.seed, 0xbad))) })
 	all.Wait()
-	time.Sleep(2 * time.Minute)
+	l.faults = map[string]int{}
+	for _, f := range faults[1:] { // without the distance
+		l.faults[string(f.Rule().Op)] += f.Fired()
+		f.Remove()
+	}
+	l.w.Platform.Throttle(0)
+	time.Sleep(2*time.Minute + s.settle)
 	synctest.Wait()
+	for m, n := range l.w.Platform.Happened() {
+		l.faults[string(m)] += n
+	}
 	l.settled()
 }
 
-// act does one thing and checks its outcome.
+// suffer lets the scenario's harm strike.
+func (l *workload) suffer(rng *rand.Rand) {
+	if len(l.s.harm) == 0 {
+		return
+	}
+	for range l.s.strikes {
+		rest(rng, 2*l.s.lifetime()/time.Duration(l.s.strikes))
+		l.s.harm[rng.IntN(len(l.s.harm))].strike(l.w, rng)
+	}
+}
+
+// act does one thing and notes its outcome.
 func (l *workload) act(c *infinicache.Client, rng *rand.Rand) {
 	ctx, cancel := context.WithTimeout(l.t.Context(), 30*time.Second)
 	defer cancel()
-	key := fmt.Sprint("k", rng.IntN(5))
+	key := fmt.Sprint("k", rng.IntN(l.s.keyCount()))
 	switch op := rng.IntN(20); {
 	case op < 6:
-		size := 8 + rng.IntN(64<<10)
-		if rng.IntN(2) == 0 {
-			size = 8 + rng.IntN(5<<20)
-		}
-		v := l.h.begin(key, size)
-		var err error
-		if rng.IntN(3) == 0 {
-			_, err = c.Put(ctx, key, strings.NewReader(string(v.body())), -1)
-		} else {
-			_, err = c.PutBytes(ctx, key, v.body())
-		}
-		if err == nil {
-			l.h.acknowledged(v)
-			return
-		}
-		l.mu.Lock()
-		l.refused++
-		l.mu.Unlock()
+		l.put(ctx, c, key, rng)
 	case op == 6:
-		v := l.h.begin(key, -1)
-		if _, err := c.Delete(ctx, key); err == nil {
-			l.h.acknowledged(v)
+		s := l.h.begin(del, key, 0)
+		if found, err := c.Delete(ctx, key); err == nil {
+			s.found = found
+			l.h.finish(s)
 		}
 	case op == 7:
 		_, _ = c.Stat(ctx, key)
 	case op == 8:
-		time.Sleep(time.Duration(rng.IntN(3000)) * time.Millisecond)
+		rest(rng, 3*time.Second)
 	case op == 9: // one who gives up
 		short, stop := context.WithTimeout(ctx, time.Duration(rng.IntN(30))*time.Millisecond)
 		_, _ = c.GetBytes(short, key)
 		stop()
 	case op < 13:
-		off, n := rng.IntN(1<<17)*8, 8+rng.IntN(1<<20)
-		began := l.h.now()
-		got, err := c.GetBytes(ctx, key, infinicache.Range(int64(off), int64(n)))
-		if err == nil && len(got) < 8 {
-			return // the value ends before the range, or within its first word
-		}
-		l.outcome(key, off, n, began, got, err)
+		l.get(ctx, c, key, rng.IntN(1<<17)*8, 8+rng.IntN(1<<20))
 	default:
-		began := l.h.now()
-		got, err := c.GetBytes(ctx, key)
-		l.outcome(key, 0, -1, began, got, err)
+		l.get(ctx, c, key, 0, -1)
 	}
 }
 
-// outcome judges what a read returned.
-func (l *workload) outcome(key string, off, n int, began int64, got []byte, err error) {
+func (l *workload) put(ctx context.Context, c *infinicache.Client, key string, rng *rand.Rand) {
+	size := mixed
+	if l.s.size != nil {
+		size = l.s.size
+	}
+	n := size(rng)
+	s := l.h.begin(put, key, n)
+	value := body(s.value, n)
+	var err error
+	if rng.IntN(3) == 0 {
+		_, err = c.Put(ctx, key, bytes.NewReader(value), -1)
+	} else {
+		_, err = c.PutBytes(ctx, key, value)
+	}
+	if err == nil {
+		l.h.finish(s)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch cause := infinicache.MissCause(err); {
-	case err == nil:
-		l.gets, l.hits = l.gets+1, l.hits+1
-		if err := l.h.judge(key, off, n, began, got); err != nil {
-			l.t.Errorf("get %s: %v", key, err)
-		}
-	case cause == "never-stored" || cause == "deleted":
-	case errors.Is(err, infinicache.ErrNotFound):
-		l.gets++
-		if cause == "" || cause == "unexplained" {
-			l.t.Errorf("get %s: a miss without a cause: %v", key, err)
-		}
-	default:
-		l.gets++ // the link broke, say
-	}
-	for _, s := range l.w.Proxy.Status().Nodes {
-		if s.Held > s.Capacity || s.Held < 0 || s.Reserved < 0 || s.Dead < 0 {
-			l.t.Errorf("node %d: %d held, %d reserved, %d dead of %d", s.Node, s.Held, s.Reserved, s.Dead, s.Capacity)
-		}
+	l.puts++
+	if err != nil {
+		l.failed++
 	}
 }
 
-// misfortunes happen to nodes, one every few seconds at most.
-func (l *workload) misfortunes(rng *rand.Rand) {
-	nodes := len(l.w.Proxy.Status().Nodes)
-	for range l.harsh {
-		time.Sleep(time.Duration(rng.IntN(4000)) * time.Millisecond)
-		switch node := rng.IntN(nodes); rng.IntN(3) {
-		case 0:
-			l.w.Platform.Reclaim(node)
-		case 1:
-			show := l.w.Platform.Hide(node)
-			time.Sleep(time.Duration(rng.IntN(5000)) * time.Millisecond)
-			show()
-		default:
-			l.w.Platform.Throttle(rng.IntN(5))
+// get reads n bytes from off on, or all for -1.
+func (l *workload) get(ctx context.Context, c *infinicache.Client, key string, off, n int) {
+	var options []infinicache.GetOption
+	if n >= 0 {
+		options = append(options, infinicache.Range(int64(off), int64(n)))
+	}
+	s := l.h.begin(get, key, 0)
+	got, err := c.GetBytes(ctx, key, options...)
+	switch {
+	case err == nil && n >= 0 && len(got) < 8:
+		return // the value ends before the range, or within its first word
+	case err == nil:
+		s.value, err = l.h.whose(off, n, got)
+		if err != nil {
+			l.t.Errorf("get %s: %v", key, err)
+			return
+		}
+	case claimsAbsence(err):
+		s.absent = true
+	}
+	l.h.finish(s)
+	l.count(key, s, err)
+}
+
+// count books a get, which every miss must explain.
+func (l *workload) count(key string, s *step, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !s.absent {
+		l.gets++
+	}
+	switch cause := infinicache.MissCause(err); {
+	case err == nil:
+		l.hits++
+	case cause == "unexplained" || cause == "" && errors.Is(err, infinicache.ErrNotFound):
+		l.t.Errorf("get %s: a miss without a cause: %v", key, err)
+	default:
+		l.causes[cmp.Or(cause, "failed")]++
+	}
+	for _, n := range l.w.Proxy.Status().Nodes {
+		if n.Held+n.Reserved > n.Capacity || n.Held < 0 || n.Reserved < 0 || n.Dead < 0 {
+			l.t.Errorf("node %d: %d held, %d reserved, %d dead of %d", n.Node, n.Held, n.Reserved, n.Dead, n.Capacity)
 		}
 	}
 }
@@ -200,13 +258,17 @@ func (l *workload) settled() {
 			l.t.Errorf("node %d: %d reserved, %d queued, %d in flight", n.Node, n.Reserved, n.Queued, n.InFlight)
 		}
 	}
-	if l.w.Platform.Busy() != 0 {
-		l.t.Errorf("%d nodes are in session", l.w.Platform.Busy())
+	if busy := l.w.Platform.InSession(); len(busy) != 0 {
+		l.t.Errorf("nodes %v are in session", busy)
 	}
-	if l.hits*10 < l.gets*6 {
-		l.t.Errorf("%d hits of %d reads of what was there, want six of ten", l.hits, l.gets)
+	if float64(l.hits) < l.s.hits*float64(l.gets) {
+		l.t.Errorf("%d hits of %d gets of what may be there, want %v of them", l.hits, l.gets, l.s.hits)
 	}
-	if l.refused > 8 {
-		l.t.Errorf("%d puts failed", l.refused)
+	if l.failed*100 > l.s.failed*l.puts {
+		l.t.Errorf("%d of %d puts failed, want %d in a hundred at most", l.failed, l.puts, l.s.failed)
 	}
+}
+
+func (l *workload) summary() string {
+	return fmt.Sprintf("%d hits of %d gets, others %v; %d of %d puts failed; %v", l.hits, l.gets, l.causes, l.failed, l.puts, l.faults)
 }
