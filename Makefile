@@ -6,12 +6,14 @@ ARGS    ?=
 FUZZTIME ?= 10s
 TESTTIMEOUT ?= 5m
 RACETIMEOUT ?= 20m
+STRESSTIMEOUT ?= 40m
+SEEDS   ?= 1000
 TRACE   ?= testdata/trace/dal09-2000.csv.gz
 
 STATIC  = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false
 LINTERS = .cache/bin/staticcheck
 
-.PHONY: help build run test race lint fuzz bench replay clean vet fmt floors unit
+.PHONY: help build run test race stress mutants lint fuzz bench replay clean vet fmt floors unit
 
 help: ## list these targets
 	@echo "make TARGET [ARGS='...']"
@@ -29,6 +31,12 @@ test: build vet fmt lint floors unit ## build, check the source, run every test
 
 race: build ## run every test under the race detector
 	$(GO) test -race -timeout $(RACETIMEOUT) ./...
+
+stress: ## play random workloads with SEEDS seeds (1000) against whole caches in virtual time
+	cd internal/simcache && $(GO) test -count 1 -timeout $(STRESSTIMEOUT) -run '^(TestRandomWorkload|TestSagas)$$' -seeds=$(SEEDS) $(ARGS)
+
+mutants: ## change the source for the worse, bit by bit, and see that the tests notice (ARGS: flags of tools/mutants)
+	cd tools && $(GO) run ./mutants $(ARGS)
 
 lint: $(LINTERS) ## staticcheck, and the analyzers of tools/vet
 	.cache/bin/staticcheck ./...
