@@ -13,6 +13,8 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strconv"
+	"sync/atomic"
+	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 
@@ -39,7 +41,11 @@ func main() {
 		fmt.Fprintln(os.Stderr, "infinicache-node:", err)
 		os.Exit(2)
 	}
-	lambda.Start(handler{n})
+	h := &handler{node: n}
+	lambda.StartWithOptions(h, lambda.WithEnableSIGTERM(func() {
+		h.leave()
+		os.Exit(0)
+	}))
 }
 
 // configure reads the environment, which is the platform's, and reports all
@@ -98,13 +104,37 @@ func memoryLimit(mib string) (int64, error) {
 
 // handler passes payloads on as they are. A defect fails its session and not
 // the process, which holds chunks.
-type handler struct{ node *node.Node }
+type handler struct {
+	node  *node.Node
+	going atomic.Int32 // invocations
+}
 
-func (h handler) Invoke(ctx context.Context, payload []byte) (answer []byte, err error) {
+func (h *handler) Invoke(ctx context.Context, payload []byte) (answer []byte, err error) {
+	h.going.Add(1)
+	defer h.going.Add(-1)
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
 		}
 	}()
 	return h.node.Invoke(ctx, payload)
+}
+
+// The platform kills a process 500 ms after it said that it would (AWS Lambda, for
+// one with an internal extension, as WithEnableSIGTERM registers).
+const (
+	// noticeTime is what the node has of that to let chunks go.
+	noticeTime = 400 * time.Millisecond
+	// answerTime is what the answer of a session under way then has to reach the
+	// platform, on the same machine.
+	answerTime = 50 * time.Millisecond
+)
+
+// leave returns when the process may end, as the platform wants it to.
+func (h *handler) leave() {
+	going := h.going.Load() > 0
+	h.node.Notice(noticeTime)
+	if going {
+		time.Sleep(answerTime)
+	}
 }

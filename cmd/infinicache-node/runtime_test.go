@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -17,6 +18,8 @@ type runtimeAPI struct {
 	asked    chan struct{} // one for each time the function asks for an event
 	answers  chan answer
 	deadline time.Duration
+	// registered says that the function wants to be told of its end.
+	registered atomic.Bool
 }
 
 type answer struct {
@@ -37,6 +40,17 @@ func newRuntimeAPI(t *testing.T) *runtimeAPI {
 		body, _ := io.ReadAll(r.Body)
 		w.WriteHeader(http.StatusAccepted)
 		a.answers <- answer{failed: r.PathValue("what") == "error", body: body}
+	})
+	mux.HandleFunc("POST /2020-01-01/extension/register", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Lambda-Extension-Name") == "" {
+			t.Errorf("an extension without a name")
+		}
+		w.Header().Set("Lambda-Extension-Identifier", "extension-1")
+		io.WriteString(w, "{}")
+		a.registered.Store(true)
+	})
+	mux.HandleFunc("GET /2020-01-01/extension/event/next", func(_ http.ResponseWriter, r *http.Request) {
+		<-r.Context().Done() // there are no events for it
 	})
 	s := httptest.NewServer(mux)
 	t.Cleanup(func() {

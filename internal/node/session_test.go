@@ -152,6 +152,7 @@ func TestCanceledContextEndsTheSession(t *testing.T) {
 		returned := w.invokeFor(ctx, inv)
 		p := <-w.links
 		p.welcome(inv)
+		synctest.Wait()
 		cancel()
 		p.expect(wire.TypeBye, 0, nil)
 		if r := <-returned; r.Reason != "notice" {

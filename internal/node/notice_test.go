@@ -1,0 +1,163 @@
+package node
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/infinicache/infinicache/internal/wire"
+)
+
+// notice tells the node that it ends in so much time. The channel gets how long it
+// took until the process might end.
+func (w *world) notice(left time.Duration) <-chan time.Duration {
+	took := make(chan time.Duration, 1)
+	w.wg.Go(func() {
+		start := time.Now()
+		w.node.Notice(left)
+		took <- time.Since(start)
+	})
+	return took
+}
+
+// noticed takes the node's NOTICE.
+func (p *peer) noticed(session uint64, left time.Duration) {
+	p.t.Helper()
+	var s wire.Session
+	p.expect(wire.TypeNotice, 0, &s)
+	if told := time.Duration(s.Number) * time.Millisecond; s.Session != session || s.Epoch != p.epoch || told > left || told < left-10*time.Millisecond {
+		p.t.Errorf("NOTICE %+v, want %v left in session %d", s, left, session)
+	}
+}
+
+func TestNoticeInASession(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		inv := invocation(1)
+		inv.Linger.Stay = time.Hour
+		p, returned := w.join(inv)
+		p.put(1, 1<<20)
+		took := w.notice(400 * time.Millisecond)
+		p.noticed(1, 400*time.Millisecond)
+		p.get(1, 1<<20) // taken elsewhere
+		if all, _ := p.list(0); len(all) != 1 {
+			t.Errorf("listed %d chunks, want 1", len(all))
+		}
+		var s wire.Session
+		p.expect(wire.TypeSleep, 0, &s)
+		if s.Number != 3 {
+			t.Errorf("SLEEP after %d requests, want 3", s.Number)
+		}
+		p.say(wire.TypeAsleep, 0)
+		r := <-returned
+		if r.Reason != "notice" || r.Requests != 3 || r.Chunks != 1 {
+			t.Errorf("returned %+v", r)
+		}
+		p.ended()
+		if d := <-took; d >= 400*time.Millisecond {
+			t.Errorf("the process may end after %v, though nothing was left to do", d)
+		}
+		if r := <-w.invoke(invocation(2)); r.Reason != "notice" {
+			t.Errorf("an invocation after the notice returned %+v", r)
+		}
+	})
+}
+
+// A node that was asleep with its link kept tells its proxy too, and serves without
+// an invocation.
+func TestNoticeWhileAsleep(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		p, returned := w.join(invocation(1))
+		p.put(1, 1<<20)
+		p.sleep(1, returned)
+		time.Sleep(time.Hour)
+		took := w.notice(400 * time.Millisecond)
+		p.noticed(1, 400*time.Millisecond)
+		p.get(1, 1<<20)
+		var s wire.Session
+		p.expect(wire.TypeSleep, 0, &s)
+		if s.Number != 1 {
+			t.Errorf("SLEEP after %d requests, want 1 since the notice", s.Number)
+		}
+		p.say(wire.TypeAsleep, 0)
+		p.ended()
+		if d := <-took; d >= 400*time.Millisecond {
+			t.Errorf("the process may end after %v, though nothing was left to do", d)
+		}
+	})
+}
+
+// What the proxy still asks for when the time is over stays unanswered, and a bye
+// is said.
+func TestNoticeThatIsTooShort(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		p, returned := w.join(invocation(1))
+		p.put(1, 1<<20)
+		took := w.notice(100 * time.Millisecond)
+		p.noticed(1, 100*time.Millisecond)
+		s := p.beginFetch(1, 0, 4, wire.BlockSize) // and no further credit
+		p.block(s, 1, content(1, 1<<20), 0)
+		p.expect(wire.TypeBye, 0, nil)
+		if r := <-returned; r.Reason != "notice" {
+			t.Errorf("returned %+v", r)
+		}
+		p.ended()
+		if d := <-took; d > 100*time.Millisecond {
+			t.Errorf("the process may end after %v of 100ms", d)
+		}
+	})
+}
+
+// A proxy that says nothing and reads nothing delays nobody.
+func TestNoticeToADeafProxy(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		p, returned := w.join(invocation(1))
+		p.put(1, 4<<20)
+		w.net.Freeze("proxy")
+		if d := <-w.notice(300 * time.Millisecond); d > 300*time.Millisecond {
+			t.Errorf("the process may end after %v of 300ms", d)
+		}
+		if r := <-returned; r.Reason != "notice" {
+			t.Errorf("returned %+v", r)
+		}
+		w.net.Thaw("proxy")
+	})
+}
+
+func TestNoticeWithNobodyToTell(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		if d := <-w.notice(time.Hour); d != 0 {
+			t.Errorf("an instance that was never invoked may end after %v", d)
+		}
+	})
+	inWorld(t, Config{}, func(w *world) {
+		p, returned := w.join(invocation(1))
+		p.sleep(0, returned)
+		w.net.Drop("node")
+		p.ended()
+		synctest.Wait()
+		if d := <-w.notice(time.Hour); d != 0 {
+			t.Errorf("an instance without a link may end after %v", d)
+		}
+	})
+	inWorld(t, Config{}, func(w *world) {
+		w.node.Close()
+		if d := <-w.notice(time.Minute); d > time.Minute {
+			t.Errorf("a closed instance may end after %v", d)
+		}
+	})
+}
+
+func TestStayIsAsLongAsTheProxySays(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		p, returned := w.join(invocation(1))
+		p.expect(wire.TypeSleep, 0, nil)
+		start := time.Now()
+		p.say(wire.TypeStay, 5000)
+		p.expect(wire.TypeSleep, 0, nil)
+		if d := time.Since(start); d < 5*time.Second || d > 5010*time.Millisecond {
+			t.Errorf("asked to sleep again after %v, want 5s", d)
+		}
+		p.say(wire.TypeStay, 0)
+		p.sleep(0, returned)
+	})
+}
