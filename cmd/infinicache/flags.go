@@ -17,6 +17,7 @@ import (
 type flags struct {
 	cmd    *cobra.Command
 	faults []error
+	rules  []func() // see together
 }
 
 // flagsOf makes the flags of a command and has them checked before it runs.
@@ -26,8 +27,15 @@ func flagsOf(cmd *cobra.Command) *flags {
 	return f
 }
 
-// check returns every complaint so far, as a usageError.
+// together has rule called when all flags are read, to complain about those that
+// do not go together.
+func (f *flags) together(rule func()) { f.rules = append(f.rules, rule) }
+
+// check returns every complaint, as a usageError.
 func (f *flags) check() error {
+	for _, rule := range f.rules {
+		rule()
+	}
 	if err := errors.Join(f.faults...); err != nil {
 		return &usageError{f.cmd.CommandPath(), err}
 	}

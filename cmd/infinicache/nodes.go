@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -21,7 +22,10 @@ func newNodes(con console) *cobra.Command {
 		Use:   "nodes",
 		Short: "List the nodes of a pool",
 		Long: `List the nodes of a pool: their state, the instances that play them and what
-those hold, how often they were woken, and the time that this is billed with.`,
+those hold, how often they were woken, and the time that this is billed with.
+
+A proxy over a platform in another process does not know the instances; that
+platform's admin door knows nothing else.`,
 		Example: `  infinicache nodes
   infinicache nodes --json | jq '.nodes[] | select(.state == "awake")'`,
 		Args: between(0, 0, "none"),
@@ -53,13 +57,24 @@ func printNodes(w io.Writer, s admin.Status) error {
 			states[i] = inst.State
 		}
 		instances := "none"
-		if len(states) > 0 {
+		switch {
+		case len(states) > 0:
 			instances = strings.Join(states, " ")
+		case !s.InstancesListed:
+			instances = "-"
 		}
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", n.Node, n.State, instances,
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", n.Node, cmp.Or(n.State, "-"), instances,
 			shortSize(n.HeldBytes), shortSize(n.CapacityBytes), shortSize(memory), n.Sessions, n.ColdStarts, shortTime(n.BilledSeconds))
 	}
 	if err := t.Flush(); err != nil {
+		return err
+	}
+	if s.Epoch == 0 { // no proxy there
+		instances := 0
+		for _, n := range s.Nodes {
+			instances += len(n.Instances)
+		}
+		_, err := fmt.Fprintf(w, "\n%d instances of %d functions on this platform\n", instances, len(s.Nodes))
 		return err
 	}
 	_, err := fmt.Fprintf(w, "\n%d objects of %s; %d sessions, %s billed, $%.6f by the list price of %s\n",

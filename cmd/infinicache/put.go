@@ -72,28 +72,34 @@ it was.`,
 		defer client.Close()
 		line := newStatusLine(con.err, *progress)
 		defer line.clear()
-		return put(cmd.Context(), client, args[0], file, line, opts)
+		got, err := put(cmd.Context(), client, args[0], file, line, opts)
+		line.clear()
+		if err == nil && want != placement.Auto && got != want {
+			fmt.Fprintf(con.err, "infinicache: the pool has too few nodes for %s: stored as %s\n",
+				placement.FormatShape(want), placement.FormatShape(got))
+		}
+		return err
 	}
 	return cmd
 }
 
-// put stores what remains of a file.
-func put(ctx context.Context, client *infinicache.Client, key string, file *os.File, line *statusLine, opts []infinicache.PutOption) error {
+// put stores what remains of a file and returns the shape that it got.
+func put(ctx context.Context, client *infinicache.Client, key string, file *os.File, line *statusLine, opts []infinicache.PutOption) (got object.Shape, err error) {
 	size, err := remaining(file)
 	if err != nil {
-		return err
+		return got, err
 	}
 	// Reading from a terminal or a pipe is not interrupted by a context.
 	stop := context.AfterFunc(ctx, func() { file.Close() })
 	defer stop()
-	_, err = client.Put(ctx, key, newTransfer(line, "put", size).reading(file), size, opts...)
+	info, err := client.Put(ctx, key, newTransfer(line, "put", size).reading(file), size, opts...)
 	switch {
 	case errors.Is(err, infinicache.ErrCondition):
-		return fmt.Errorf("put %.64q: the key has an object already", key)
+		err = fmt.Errorf("put %.64q: the key has an object already", key)
 	case err != nil && ctx.Err() != nil:
-		return context.Cause(ctx)
+		err = context.Cause(ctx)
 	}
-	return err
+	return object.Shape{Data: info.Shape.Data, Parity: info.Shape.Parity}, err
 }
 
 // remaining is how many bytes of a file are left to read, -1 if that shows only

@@ -15,11 +15,16 @@ func newReclaim(con console) *cobra.Command {
 		Use:   "reclaim NODE...",
 		Short: "Take nodes' instances away",
 		Long: `Take all instances of the nodes away, with what they hold, as a platform does
-when it needs the memory. Only the embedded platform takes this order.`,
-		Example: "  infinicache reclaim 3 11",
-		Args:    between(1, -1, "one NODE or more"),
+when it needs the memory. An instance that asked for it hears of its end before,
+by the platform's --notice; --kill leaves that out. Only the embedded platform
+takes this order: ask the admin door of "infinicache up" or "infinicache
+platform".`,
+		Example: `  infinicache reclaim 3 11
+  infinicache reclaim 3 --kill`,
+		Args: between(1, -1, "one NODE or more"),
 	}
 	address := adminFlag(cmd)
+	kill := cmd.Flags().Bool("kill", false, "without notice")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var nodes []int
 		var errs []error
@@ -30,20 +35,19 @@ when it needs the memory. Only the embedded platform takes this order.`,
 			}
 			nodes = append(nodes, n)
 		}
+		if len(nodes) > admin.MaxNodes {
+			errs = append(errs, fmt.Errorf("%d nodes given, at most %d allowed", len(nodes), admin.MaxNodes))
+		}
 		if err := errors.Join(errs...); err != nil {
 			return &usageError{cmd.CommandPath(), err}
 		}
 		client := admin.NewClient(*address)
 		defer client.Close()
-		for _, n := range nodes {
-			taken, err := client.Reclaim(cmd.Context(), n)
-			if err != nil {
-				errs = append(errs, fmt.Errorf("node %d: %w", n, err))
-				continue
-			}
-			fmt.Fprintf(con.out, "node %d: %d reclaimed\n", n, taken)
+		taken, err := client.Reclaim(cmd.Context(), nodes, *kill)
+		for _, n := range taken {
+			fmt.Fprintf(con.out, "node %d: %d reclaimed\n", n.Node, n.Instances)
 		}
-		return errors.Join(errs...)
+		return err
 	}
 	return cmd
 }

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -102,7 +103,8 @@ multiplied by --scale, which makes a day of a registry fit a laptop.`,
 		door := admin.NewClient(*adminAddr)
 		defer door.Close()
 
-		cfg.Trace, cfg.Cache, cfg.Unverified = requests, replayCache{client}, !*verify
+		cache := &replayCache{client: client}
+		cfg.Trace, cfg.Cache, cfg.Unverified = requests, cache, !*verify
 		before, statusErr := door.Status(ctx)
 		if cfg.ReclaimEvery > 0 {
 			if statusErr != nil {
@@ -126,7 +128,7 @@ multiplied by --scale, which makes a day of a registry fit a laptop.`,
 		} else {
 			err = finish(err, report.print(con.out))
 		}
-		return finish(err, report.judge(minHits))
+		return finish(err, errors.Join(report.judge(minHits), cache.judge()))
 	}
 	return cmd
 }
@@ -226,10 +228,17 @@ func (r *replayReport) print(w io.Writer) error {
 	return err
 }
 
-// replayCache is the cache that a client speaks to.
-type replayCache struct{ client *infinicache.Client }
+// replayCache is the cache that a client speaks to. It is used through a pointer
+// and safe for concurrent use.
+type replayCache struct {
+	client *infinicache.Client
 
-func (c replayCache) Get(ctx context.Context, key string, sink func(int64) io.Writer) error {
+	mu      sync.Mutex
+	refused int   // PUTs, for a reason other than that there is no room
+	first   error // the reason of the first
+}
+
+func (c *replayCache) Get(ctx context.Context, key string, sink func(int64) io.Writer) error {
 	obj, err := c.client.Get(ctx, key)
 	if err != nil {
 		return err
@@ -239,13 +248,44 @@ func (c replayCache) Get(ctx context.Context, key string, sink func(int64) io.Wr
 	return err
 }
 
-func (c replayCache) Put(ctx context.Context, key string, size int64, body io.Reader) error {
+func (c *replayCache) Put(ctx context.Context, key string, size int64, body io.Reader) error {
 	_, err := c.client.Put(ctx, key, body, size)
+	c.count(ctx, err)
 	return err
+}
+
+// count notes a PUT that should not have failed: a cache may be too small for an
+// object, and that is all.
+func (c *replayCache) count(ctx context.Context, err error) {
+	if err == nil || ctx.Err() != nil || errors.Is(err, infinicache.ErrFull) || errors.Is(err, infinicache.ErrTooLarge) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.refused++; c.refused == 1 {
+		c.first = err
+	}
+}
+
+// judge is the error of a replay in which PUTs failed that should not have.
+func (c *replayCache) judge() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.refused == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d PUTs refused, the first: %w", c.refused, c.first)
 }
 
 // reclaimRandom takes one node's instances away each time it is called.
 func reclaimRandom(door *admin.Client, nodes int, seed uint64) func(context.Context) (int, error) {
 	rng := rand.New(rand.NewPCG(seed, 1))
-	return func(ctx context.Context) (int, error) { return door.Reclaim(ctx, rng.IntN(nodes)) }
+	return func(ctx context.Context) (int, error) {
+		taken, err := door.Reclaim(ctx, []int{rng.IntN(nodes)}, false)
+		n := 0
+		for _, t := range taken {
+			n += t.Instances
+		}
+		return n, err
+	}
 }

@@ -97,9 +97,9 @@ Exit codes: 0 success, 1 failure, 2 wrong command line, 3 a miss (get, stat).`,
 	root.SetErr(con.err)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd.CommandPath(), err} })
 	root.AddCommand(
-		newUp(con),
+		newUp(con), newPlatform(con), newProxy(con),
 		newPut(con), newGet(con), newDel(con), newStat(con),
-		newNodes(con), newReclaim(con),
+		newNodes(con), newReclaim(con), newPool(con),
 		newBench(con), newReplay(con),
 		newVersion(con),
 	)

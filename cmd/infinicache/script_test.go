@@ -1,26 +1,22 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
-
-	"github.com/infinicache/infinicache/internal/admin"
 )
 
 // bin is where TestMain puts the two binaries.
@@ -58,6 +54,11 @@ func buildAndRun(m *testing.M) (code int, err error) {
 //
 //	up [FLAG...]          runs a cache on free ports, and sets $CLIENT, $REDIS, $ADMIN
 //	down [SIGNAL]         ends it (TERM), which must succeed and leave no process
+//	start NAME CMD ARG... runs a command that serves, and sets $NAME_INVOKE and the
+//	                      like by the line that says that it is ready
+//	end NAME [SIGNAL]     ends it, as down does; KILL is allowed
+//	newer TEXT VAR        finds the one number of the last output after TEXT, which
+//	                      must be above $VAR, and sets VAR to it
 //	exits CODE CMD ARG... runs a command that must end with that exit code
 //	random FILE SIZE      makes a file
 //	same FILE FILE        compares two files byte by byte
@@ -71,148 +72,53 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"up": scriptUp, "down": scriptDown, "exits": scriptExits,
+			"up": scriptUp, "down": scriptDown, "start": scriptStart, "end": scriptEnd,
+			"exits": scriptExits, "newer": scriptNewer,
 			"random": scriptRandom, "same": scriptSame, "unused": scriptUnused, "rediscli": scriptRedis,
 		},
 		Deadline: time.Now().Add(50 * time.Second),
 	})
 }
 
-// cache is an infinicache up that a script or test started.
-type cache struct {
-	cmd                  *exec.Cmd
-	client, redis, admin string
-	log                  string // file
-	ended                chan error
-}
-
-// startCache runs up on free ports and waits until it is ready.
-func startCache(dir string, flags ...string) (*cache, error) {
-	c := &cache{log: filepath.Join(dir, "up.log"), ended: make(chan error, 1)}
-	log, err := os.Create(c.log)
-	if err != nil {
-		return nil, err
-	}
-	defer log.Close()
-	c.cmd = exec.Command(filepath.Join(bin, "infinicache"), append([]string{
-		"up", "--client", "127.0.0.1:0", "--redis", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--seed", "7",
-	}, flags...)...)
-	c.cmd.Dir, c.cmd.Stderr = dir, log
-	out, err := c.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := c.cmd.Start(); err != nil {
-		return nil, err
-	}
-	lines := make(chan string, 1)
-	go func() {
-		r := bufio.NewReader(out)
-		first, _ := r.ReadString('\n')
-		lines <- first
-		rest, _ := io.ReadAll(r)
-		err := c.cmd.Wait()
-		if err == nil && len(rest) > 0 {
-			err = fmt.Errorf("more than one line on standard output: %.200q", rest)
-		}
-		c.ended <- err
-	}()
-	select {
-	case line := <-lines:
-		_, err = fmt.Sscanf(line, "ready client=%s redis=%s admin=%s\n", &c.client, &c.redis, &c.admin)
-		if err != nil {
-			err = fmt.Errorf("first line %q: %w", line, err)
-		}
-	case <-time.After(20 * time.Second):
-		err = errors.New("not ready after 20 s")
-	}
-	if err != nil {
-		c.cmd.Process.Kill()
-		return nil, fmt.Errorf("%w\n%s", err, c.logged())
-	}
-	return c, nil
-}
-
-func (c *cache) logged() string {
-	text, _ := os.ReadFile(c.log)
-	return string(text)
-}
-
-// status asks the admin door.
-func (c *cache) status() (admin.Status, error) {
-	client := admin.NewClient(c.admin)
-	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	return client.Status(ctx)
-}
-
-// stop ends the cache and returns an error if it fails, hangs, or leaves a
-// process.
-func (c *cache) stop(signal os.Signal) error {
-	s, err := c.status()
-	if err != nil {
-		return err
-	}
-	if err := c.cmd.Process.Signal(signal); err != nil {
-		return err
-	}
-	select {
-	case err = <-c.ended:
-	case <-time.After(15 * time.Second):
-		c.cmd.Process.Kill()
-		err = errors.New("no end after 15 s")
-	}
-	if err != nil {
-		return fmt.Errorf("%w\n%s", err, c.logged())
-	}
-	instances := 0
-	for _, n := range s.Nodes {
-		for _, i := range n.Instances {
-			instances++
-			if i.PID != 0 && syscall.Kill(i.PID, 0) == nil {
-				return fmt.Errorf("process %d of node %d is left", i.PID, n.Node)
-			}
-		}
-	}
-	if s.Traffic.Puts > 0 && instances == 0 {
-		return errors.New("objects were stored, but the status named no instance")
-	}
-	if n := s.Traffic.UnexplainedMisses; n > 0 {
-		return fmt.Errorf("%d misses without a cause", n)
-	}
-	return nil
-}
-
 func scriptUp(ts *testscript.TestScript, neg bool, args []string) {
 	if neg {
 		ts.Fatalf("use: exits CODE infinicache up ...")
 	}
-	c, err := startCache(ts.MkAbs("."), args...)
-	ts.Check(err)
-	ts.Setenv("CLIENT", c.client)
-	ts.Setenv("REDIS", c.redis)
-	ts.Setenv("ADMIN", c.admin)
-	caches.put(ts, c)
-	ts.Defer(func() {
-		if caches.take(ts) != nil {
-			c.cmd.Process.Kill()
-			<-c.ended
-			ts.Logf("log of up:\n%s", c.logged())
-		}
-	})
+	startDaemon(ts, "", append([]string{
+		"up", "--client", "127.0.0.1:0", "--redis", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--seed", "7",
+	}, args...))
 }
 
-func scriptDown(ts *testscript.TestScript, neg bool, args []string) {
-	c := caches.take(ts)
-	if neg || c == nil {
-		ts.Fatalf("down: nothing is up")
+func scriptDown(ts *testscript.TestScript, neg bool, args []string) { stopDaemon(ts, "", neg, args) }
+
+func scriptStart(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: start NAME CMD ARG...")
 	}
-	signal := syscall.SIGTERM
-	if len(args) == 1 && args[0] == "INT" {
-		signal = syscall.SIGINT
+	startDaemon(ts, args[0], args[1:])
+}
+
+func scriptEnd(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) == 0 {
+		ts.Fatalf("usage: end NAME [SIGNAL]")
 	}
-	ts.Check(c.stop(signal))
+	stopDaemon(ts, args[0], neg, args[1:])
+}
+
+func scriptNewer(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: newer TEXT VAR")
+	}
+	found := regexp.MustCompile(regexp.QuoteMeta(args[0]) + `\D*(\d+)`).FindStringSubmatch(ts.ReadFile("stdout"))
+	if found == nil {
+		ts.Fatalf("no number after %q", args[0])
+	}
+	now, err := strconv.ParseUint(found[1], 10, 64)
+	ts.Check(err)
+	if before, err := strconv.ParseUint(ts.Getenv(args[1]), 10, 64); err == nil && now <= before {
+		ts.Fatalf("%s %d, above %d wanted", args[0], now, before)
+	}
+	ts.Setenv(args[1], found[1])
 }
 
 func scriptExits(ts *testscript.TestScript, neg bool, args []string) {

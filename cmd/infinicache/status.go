@@ -6,38 +6,61 @@ import (
 
 	"github.com/infinicache/infinicache/internal/admin"
 	"github.com/infinicache/infinicache/internal/door/redis"
+	"github.com/infinicache/infinicache/internal/emulator"
 	"github.com/infinicache/infinicache/internal/proxy"
 )
 
-// status describes the whole system for the admin door.
+// status describes what runs here, for the admin door.
 func (s *system) status() admin.Status {
-	p := s.proxy.Status()
-	caps := s.driver.Capabilities()
 	out := admin.Status{
 		Version: version, PID: os.Getpid(), UptimeSeconds: time.Since(s.began).Seconds(),
-		Platform: caps.Name, Epoch: s.epoch,
-		Listeners: admin.Listeners{
-			Client: s.client.Addr().String(), Redis: s.redis.Addr().String(), Admin: s.admin.Addr().String(),
-		},
-		Catalog: admin.Catalog{
-			Objects: p.Objects, Bytes: p.ObjectBytes, Staged: p.Staged, Pinned: p.Pinned,
-			MaxObjectBytes: p.MaxObject, RepairsWaiting: p.RepairsWaiting,
-		},
-		Traffic: admin.Traffic{
-			Clients: p.Clients, Hits: p.Hits, HitBytes: p.HitBytes, Puts: p.Puts, PutBytes: p.PutBytes,
-			Misses: p.Misses, UnexplainedMisses: p.Unexplained,
-		},
-		Faults: admin.Faults{
-			EvictedObjects: p.Evicted, EvictedBytes: p.EvictedBytes,
-			LostObjects: p.ObjectsLost, LostInstances: p.InstancesLost,
-			FailedChunks: p.ChunksFailed, RefusedChunks: p.ChunksRefused,
-			RepairedChunks: p.ChunksRepaired, FailedRepairs: p.RepairsFailed,
-			Stragglers: p.Stragglers, RefusedConnections: p.Refused,
-		},
-		Bill: admin.Bill{
-			Sessions: p.Sessions, Seconds: p.BilledSeconds,
-			Dollars: s.driver.spent(p.Sessions, p.BilledSeconds), Tariff: s.cfg.price.Title,
-		},
+		Platform: "embedded",
+	}
+	if s.reign != nil {
+		s.reign.describe(&out)
+	}
+	for _, p := range s.places() {
+		switch p.name {
+		case "client":
+			out.Listeners.Client = p.at
+		case "redis":
+			out.Listeners.Redis = p.at
+		case "admin":
+			out.Listeners.Admin = p.at
+		case "links":
+			out.Listeners.Links = p.at
+		case "invoke":
+			out.Listeners.Invoke = p.at
+		}
+	}
+	if s.platform != nil {
+		listInstances(&out, s.platform)
+	}
+	return out
+}
+
+// describe fills in what the proxy knows.
+func (r *reign) describe(out *admin.Status) {
+	p := r.proxy.Status()
+	out.Platform, out.Epoch = r.driver.Capabilities().Name, r.epoch
+	out.Catalog = admin.Catalog{
+		Objects: p.Objects, Bytes: p.ObjectBytes, Staged: p.Staged, Pinned: p.Pinned,
+		MaxObjectBytes: p.MaxObject, RepairsWaiting: p.RepairsWaiting,
+	}
+	out.Traffic = admin.Traffic{
+		Clients: p.Clients, Hits: p.Hits, HitBytes: p.HitBytes, Puts: p.Puts, PutBytes: p.PutBytes,
+		Misses: p.Misses, UnexplainedMisses: p.Unexplained,
+	}
+	out.Faults = admin.Faults{
+		EvictedObjects: p.Evicted, EvictedBytes: p.EvictedBytes,
+		LostObjects: p.ObjectsLost, LostInstances: p.InstancesLost,
+		FailedChunks: p.ChunksFailed, RefusedChunks: p.ChunksRefused,
+		RepairedChunks: p.ChunksRepaired, FailedRepairs: p.RepairsFailed,
+		Stragglers: p.Stragglers, RefusedConnections: p.Refused,
+	}
+	out.Bill = admin.Bill{
+		Sessions: p.Sessions, Seconds: p.BilledSeconds,
+		Dollars: r.driver.spent(p.Sessions, p.BilledSeconds), Tariff: r.price.Title,
 	}
 	for _, n := range p.Nodes {
 		out.Nodes = append(out.Nodes, admin.Node{
@@ -46,18 +69,29 @@ func (s *system) status() admin.Status {
 			CapacityBytes: n.Capacity, HeldBytes: n.Held, DeadBytes: n.Dead, Holders: n.Instances,
 		})
 	}
-	for _, i := range s.platform.Instances() {
+}
+
+// listInstances adds the instances to their nodes, and the nodes that only the
+// platform has: all of them without a proxy, some while a pool is resized.
+func listInstances(out *admin.Status, e *emulator.Emulator) {
+	out.InstancesListed = true
+	for node := len(out.Nodes); node < e.Nodes(); node++ {
+		out.Nodes = append(out.Nodes, admin.Node{Node: node})
+	}
+	for _, i := range e.Instances() {
+		if i.Node >= len(out.Nodes) {
+			continue // deployed since
+		}
 		n := &out.Nodes[i.Node]
 		n.Instances = append(n.Instances, admin.Instance{
 			ID: i.ID, State: string(i.State), PID: i.PID, MemoryBytes: i.RSS,
 			AgeSeconds: i.Age.Seconds(), Sessions: i.Sessions, BilledSeconds: i.Billed.Seconds(),
 		})
 	}
-	return out
 }
 
 // redisStats is what Redis clients are told by INFO.
-func (s *system) redisStats() redis.Stats { return redisStats(s.proxy.Status()) }
+func (r *reign) redisStats() redis.Stats { return redisStats(r.proxy.Status()) }
 
 func redisStats(p proxy.Status) redis.Stats {
 	out := redis.Stats{Version: version, Evicted: int64(p.Evicted)}

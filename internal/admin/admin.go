@@ -1,11 +1,16 @@
-// Package admin is the operator's HTTP door to one proxy, and a client of it.
+// Package admin is the operator's HTTP door to one proxy or platform, and a
+// client of it.
 //
-//	GET  /healthz         200 while the process serves
-//	GET  /readyz          200 when the cache can be used, 503 and why otherwise
-//	GET  /metrics         Prometheus
-//	GET  /status          Status, as JSON
-//	POST /reclaim?node=N  takes a node's instances away, where the platform lets
-//	GET  /debug/pprof/    profiles
+//	GET  /healthz          200 while the process serves
+//	GET  /readyz           200 when it can be used, 503 and why otherwise
+//	GET  /metrics          Prometheus
+//	GET  /status           Status, as JSON
+//	POST /reclaim?node=N   takes the instances of the nodes away, where the
+//	                       platform lets; node may be given many times, and
+//	                       kill=true leaves out the notice before the end
+//	POST /resize?nodes=N   makes the pool have N nodes; the answer is a stream of
+//	                       JSON lines that tell of the progress and the end
+//	GET  /debug/pprof/     profiles
 //
 // There is no password: the address is meant to be a loopback one. Requests that
 // a browser makes for another site are refused.
@@ -20,7 +25,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
-	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -28,7 +32,7 @@ import (
 )
 
 const (
-	maxHeader = 16 << 10
+	maxHeader = 64 << 10 // room for the numbers of MaxNodes nodes
 	maxBody   = 64 << 10
 
 	readHeader = 5 * time.Second
@@ -39,8 +43,18 @@ const (
 	grace    = 2 * time.Second
 )
 
-// ErrNoNode is for Config.Reclaim to wrap when the pool has no such node.
-var ErrNoNode = errors.New("no such node")
+// MaxNodes is the most nodes of one pool.
+const MaxNodes = 4096
+
+var (
+	// ErrNoNode is for Config.Reclaim to wrap when the pool has no such node.
+	ErrNoNode = errors.New("no such node")
+	// ErrSize is for Config.Resize to wrap when the pool cannot have so many
+	// nodes.
+	ErrSize = errors.New("bad number of nodes")
+	// ErrBusy is for Config.Resize to wrap while another resize is under way.
+	ErrBusy = errors.New("another resize is under way")
+)
 
 // Config says what the door shows. What is nil is answered with 501.
 type Config struct {
@@ -49,11 +63,17 @@ type Config struct {
 	// Ready returns nil when the cache can be used, else why not. Nil means that
 	// it always can.
 	Ready func() error
-	// Reclaim takes a node's instances away and says how many there were.
-	Reclaim func(ctx context.Context, node int) (int, error)
+	// Reclaim takes the instances of the nodes away, without notice if kill, and
+	// says for each node how many there were. If it fails none was taken.
+	Reclaim func(ctx context.Context, nodes []int, kill bool) ([]int, error)
+	// Resize makes the pool have that many nodes, 1 to MaxNodes, and says how
+	// many it had. It may tell how far it has come, until it returns. The context
+	// ends when whoever asked is gone. An error that matches
+	// errors.ErrUnsupported is answered with 501.
+	Resize func(ctx context.Context, nodes int, progress func(done, total int)) (before int, err error)
 	// Gatherer is where the metrics come from.
 	Gatherer prometheus.Gatherer
-	// Logger takes reclaims (Info) and the server's complaints (Debug); nil
+	// Logger takes reclaims and resizes (Info) and the server's complaints (Debug); nil
 	// discards.
 	Logger *slog.Logger
 }
@@ -76,6 +96,7 @@ func New(cfg Config) *Server {
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.HandleFunc("GET /status", s.status)
 	mux.HandleFunc("POST /reclaim", s.reclaim)
+	mux.HandleFunc("POST /resize", s.resize)
 	mux.Handle("GET /metrics", s.metrics())
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
@@ -133,35 +154,6 @@ func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	s.answer(w, s.cfg.Status())
-}
-
-// reclaimed is the answer to POST /reclaim.
-type reclaimed struct {
-	Node      int `json:"node"`
-	Instances int `json:"instances"` // that were taken
-}
-
-func (s *Server) reclaim(w http.ResponseWriter, r *http.Request) {
-	if s.cfg.Reclaim == nil {
-		http.Error(w, "the platform takes no such order", http.StatusNotImplemented)
-		return
-	}
-	given := r.URL.Query().Get("node")
-	node, err := strconv.Atoi(given)
-	if err != nil || node < 0 {
-		http.Error(w, fmt.Sprintf("node: %.40q given, a number from 0 on allowed", given), http.StatusBadRequest)
-		return
-	}
-	n, err := s.cfg.Reclaim(r.Context(), node)
-	switch {
-	case errors.Is(err, ErrNoNode):
-		http.Error(w, err.Error(), http.StatusNotFound)
-	case err != nil:
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-	default:
-		s.log.Info("instances reclaimed by command", "node", node, "instances", n)
-		s.answer(w, reclaimed{node, n})
-	}
 }
 
 func (s *Server) metrics() http.Handler {

@@ -34,15 +34,22 @@ func door(ready error) *Server {
 	return New(Config{
 		Status: func() Status { return Status{Version: "v", Nodes: []Node{{Node: 0, State: "asleep"}}} },
 		Ready:  func() error { return ready },
-		Reclaim: func(_ context.Context, node int) (int, error) {
-			switch node {
-			case 3:
-				return 2, nil
-			case 4:
-				return 0, errors.New("platform is not running")
+		Reclaim: func(_ context.Context, nodes []int, kill bool) ([]int, error) {
+			var counts []int
+			for _, node := range nodes {
+				switch {
+				case node == 4:
+					return nil, errors.New("platform is not running")
+				case node > 4:
+					return nil, fmt.Errorf("reclaim %d: %w", node, ErrNoNode)
+				case kill:
+					node += 100
+				}
+				counts = append(counts, node-1)
 			}
-			return 0, fmt.Errorf("reclaim %d: %w", node, ErrNoNode)
+			return counts, nil
 		},
+		Resize:   resizeFake,
 		Gatherer: reg,
 	})
 }
@@ -62,8 +69,12 @@ func TestAnswers(t *testing.T) {
 		{"GET", "/reclaim?node=3", 405, ""},
 		{"POST", "/reclaim?node=99", 404, "no such node"},
 		{"POST", "/reclaim?node=4", 503, "not running"},
-		{"POST", "/reclaim?node=-1", 400, `"-1" given`},
+		{"POST", "/reclaim?node=3&node=2", 200, `"node": 2`},
+		{"POST", "/reclaim?node=3&kill=true", 200, `"instances": 102`},
+		{"POST", "/reclaim?node=3&kill=perhaps", 400, `"perhaps" given`},
+		{"POST", "/reclaim?node=3&node=-1", 400, `"-1" given`},
 		{"POST", "/reclaim?node=x", 400, `"x" given`},
+		{"POST", "/reclaim?" + strings.Repeat("node=1&", MaxNodes) + "node=1", 400, "at most 4096"},
 		{"POST", "/reclaim", 400, `"" given`},
 		{"GET", "/debug/pprof/", 200, "goroutine"},
 		{"GET", "/debug/pprof/goroutine?debug=1", 200, "goroutine profile"},
@@ -136,14 +147,28 @@ func TestClient(t *testing.T) {
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("Status: %v (-want +got):\n%s", err, diff)
 	}
-	if n, err := c.Reclaim(ctx, 3); n != 2 || err != nil {
-		t.Errorf("Reclaim(3) = %d, %v", n, err)
+	taken, err := c.Reclaim(ctx, []int{3, 1}, true)
+	if diff := cmp.Diff([]Reclaimed{{3, 102}, {1, 100}}, taken); err != nil || diff != "" {
+		t.Errorf("Reclaim(3, 1): %v (-want +got):\n%s", err, diff)
 	}
-	if _, err := c.Reclaim(ctx, 99); !errors.Is(err, ErrNoNode) {
+	if _, err := c.Reclaim(ctx, []int{3, 99}, false); !errors.Is(err, ErrNoNode) {
 		t.Errorf("Reclaim(99) = %v, want ErrNoNode", err)
 	}
-	if _, err := c.Reclaim(ctx, 4); err == nil || !strings.Contains(err.Error(), "not running") {
+	if _, err := c.Reclaim(ctx, []int{4}, false); err == nil || !strings.Contains(err.Error(), "not running") {
 		t.Errorf("Reclaim(4) = %v", err)
+	}
+}
+
+// TestReclaimOfAWholePool: the numbers of the largest pool fit a request.
+func TestReclaimOfAWholePool(t *testing.T) {
+	all := make([]int, MaxNodes)
+	s := New(Config{Reclaim: func(_ context.Context, nodes []int, _ bool) ([]int, error) { return nodes, nil }})
+	for i := range all {
+		all[i] = i
+	}
+	taken, err := open(t, s).Reclaim(t.Context(), all, true)
+	if err != nil || len(taken) != MaxNodes || taken[MaxNodes-1].Instances != MaxNodes-1 {
+		t.Errorf("%d answers, error %v", len(taken), err)
 	}
 }
 

@@ -18,7 +18,10 @@ import (
 // it.
 const maxAnswer = 16 << 20
 
-// Client asks the door of one proxy. It is safe for concurrent use.
+// answerPatience is how long an answer may take that needs no work.
+const answerPatience = 30 * time.Second
+
+// Client asks one door. It is safe for concurrent use.
 type Client struct {
 	base string
 	http *http.Client
@@ -31,7 +34,6 @@ func NewClient(address string) *Client {
 	return &Client{
 		base: "http://" + address,
 		http: &http.Client{
-			Timeout:   30 * time.Second,
 			Transport: &http.Transport{DialContext: dialer.DialContext, MaxIdleConnsPerHost: 2},
 		},
 	}
@@ -50,19 +52,81 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 // Ready returns nil if the cache can be used, else why not.
 func (c *Client) Ready(ctx context.Context) error { return c.ask(ctx, http.MethodGet, "/readyz", nil) }
 
-// Reclaim takes a node's instances away and returns how many there were. The
-// error matches ErrNoNode if the pool has no such node.
-func (c *Client) Reclaim(ctx context.Context, node int) (int, error) {
+// Reclaim takes the instances of the nodes away, without notice if kill, and
+// says how many there were. It waits until they are gone. The error matches
+// ErrNoNode if the pool has no such node; then none was taken.
+func (c *Client) Reclaim(ctx context.Context, nodes []int, kill bool) ([]Reclaimed, error) {
+	query := url.Values{}
+	for _, node := range nodes {
+		query.Add("node", strconv.Itoa(node))
+	}
+	if kill {
+		query.Set("kill", "true")
+	}
+	res, err := c.do(ctx, http.MethodPost, "/reclaim?"+query.Encode())
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
 	var done reclaimed
-	err := c.ask(ctx, http.MethodPost, "/reclaim?node="+url.QueryEscape(strconv.Itoa(node)), &done)
-	return done.Instances, err
+	err = decode(res, &done)
+	return done.Nodes, err
 }
 
-// ask makes one request and decodes its JSON answer, unless into is nil.
+// Resize makes the pool have that many nodes and returns how many it had, when
+// that is done; progress, if not nil, is told how far it has come. A resize stops
+// where it is when ctx ends. The error matches ErrSize if the pool cannot have so
+// many nodes, ErrBusy if another resize is under way, and errors.ErrUnsupported
+// if it cannot be resized at all.
+func (c *Client) Resize(ctx context.Context, nodes int, progress func(done, total int)) (before int, err error) {
+	res, err := c.do(ctx, http.MethodPost, "/resize?nodes="+strconv.Itoa(nodes))
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	lines := json.NewDecoder(res.Body)
+	for {
+		var line resizeLine
+		if err := lines.Decode(&line); err != nil {
+			return 0, fmt.Errorf("admin: /resize: no end was told of: %w", noEOF(err))
+		}
+		switch {
+		case line.Error != "":
+			return 0, fmt.Errorf("admin: /resize: %s", line.Error)
+		case line.Nodes > 0:
+			return line.Before, nil
+		case progress != nil:
+			progress(line.Done, line.Total)
+		}
+	}
+}
+
+// noEOF makes an end that comes too early look like one.
+func noEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// ask makes one request whose answer comes soon, and decodes its JSON, unless
+// into is nil.
 func (c *Client) ask(ctx context.Context, method, path string, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, answerPatience)
+	defer cancel()
+	res, err := c.do(ctx, method, path)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	return decode(res, into)
+}
+
+// do makes one request. An answer other than 200 is an error.
+func (c *Client) do(ctx context.Context, method, path string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, nil)
 	if err != nil {
-		return fmt.Errorf("admin: %w", err)
+		return nil, fmt.Errorf("admin: %w", err)
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
@@ -70,22 +134,51 @@ func (c *Client) ask(ctx context.Context, method, path string, into any) error {
 		if errors.As(err, &failed) { // its text repeats method and address
 			err = failed.Err
 		}
-		return fmt.Errorf("admin at %s: %w", strings.TrimPrefix(c.base, "http://"), err)
+		return nil, fmt.Errorf("admin at %s: %w", strings.TrimPrefix(c.base, "http://"), err)
+	}
+	if res.StatusCode == http.StatusOK {
+		return res, nil
 	}
 	defer res.Body.Close()
+	body, _ := io.ReadAll(io.LimitReader(res.Body, 1<<10)) // what there is of an explanation
+	text := strings.TrimSpace(string(body))
+	if sentinel := refusals[refusal{req.URL.Path, res.StatusCode}]; sentinel != nil {
+		return nil, &refusedError{req.URL.Path, text, sentinel}
+	}
+	return nil, fmt.Errorf("admin: %s: %s: %s", req.URL.Path, res.Status, text)
+}
+
+// refusal is an answer that has a meaning of its own.
+type refusal struct {
+	path   string
+	status int
+}
+
+var refusals = map[refusal]error{
+	{"/reclaim", http.StatusNotFound}:           ErrNoNode,
+	{"/resize", http.StatusUnprocessableEntity}: ErrSize,
+	{"/resize", http.StatusConflict}:            ErrBusy,
+	{"/resize", http.StatusNotImplemented}:      errors.ErrUnsupported,
+}
+
+// refusedError is a refusal with the door's own words, which say it all.
+type refusedError struct {
+	path, text string
+	sentinel   error
+}
+
+func (e *refusedError) Error() string { return "admin: " + e.path + ": " + e.text }
+func (e *refusedError) Unwrap() error { return e.sentinel }
+
+// decode reads a whole answer.
+func decode(res *http.Response, into any) error {
+	path := res.Request.URL.Path
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	if err != nil {
 		return fmt.Errorf("admin: %s: %w", path, err)
 	}
 	if len(body) > maxAnswer {
 		return fmt.Errorf("admin: %s: answer is longer than %d bytes", path, maxAnswer)
-	}
-	if res.StatusCode != http.StatusOK {
-		text := strings.TrimSpace(string(body[:min(len(body), 1<<10)]))
-		if method == http.MethodPost && res.StatusCode == http.StatusNotFound {
-			return fmt.Errorf("admin: %s: %w", path, ErrNoNode)
-		}
-		return fmt.Errorf("admin: %s: %s: %s", path, res.Status, text)
 	}
 	if into == nil {
 		return nil

@@ -4,11 +4,13 @@ package admin
 // fields are kept from release to release; fields may be added.
 type Status struct {
 	Version       string    `json:"version"`
-	PID           int       `json:"pid"` // of the proxy's process
+	PID           int       `json:"pid"` // of the process that answers
 	UptimeSeconds float64   `json:"uptime_seconds"`
 	Platform      string    `json:"platform"` // for display
-	Epoch         uint64    `json:"epoch"`
+	Epoch         uint64    `json:"epoch"`    // 0 for a platform without a proxy
 	Listeners     Listeners `json:"listeners"`
+	// InstancesListed tells that the nodes' instances are known here.
+	InstancesListed bool `json:"instances_listed"`
 
 	Catalog Catalog `json:"catalog"`
 	Traffic Traffic `json:"traffic"`
@@ -22,6 +24,8 @@ type Listeners struct {
 	Client string `json:"client"`
 	Redis  string `json:"redis"`
 	Admin  string `json:"admin"`
+	Links  string `json:"links"`  // where instances dial
+	Invoke string `json:"invoke"` // of an embedded platform's Invoke API
 }
 
 // Catalog is what the pool stores.
@@ -71,7 +75,8 @@ type Bill struct {
 	Tariff  string  `json:"tariff"` // whose prices those are
 }
 
-// Node is one place of the pool.
+// Node is one place of the pool. A platform without a proxy knows its number and
+// its instances only.
 type Node struct {
 	Node          int     `json:"node"`
 	State         string  `json:"state"`
@@ -85,7 +90,7 @@ type Node struct {
 	DeadBytes     int64   `json:"dead_bytes"` // of chunks nobody needs, not yet let go
 	// Holders is how many instances may hold something, as the proxy knows.
 	Holders int `json:"holders"`
-	// Instances are those that live now, where the platform tells.
+	// Instances are those that live now, if Status.InstancesListed.
 	Instances []Instance `json:"instances,omitempty"`
 }
 

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/infinicache/infinicache/internal/object"
+	"github.com/infinicache/infinicache/internal/pricing"
+)
+
+const defaultLinks = "127.0.0.1:6376"
+
+// proxyConfig describes a proxy and its doors.
+type proxyConfig struct {
+	shape     object.Shape
+	client    string // addresses to listen at
+	redis     string
+	links     string
+	advertise string // where instances dial; empty: where links listen
+	linger    pricing.Policy
+	price     pricing.Tariff
+
+	platform string // URL of the Invoke API; empty: the embedded platform of this process
+	keyFile  string // empty: a key for as long as this process lives
+}
+
+func defaultProxy() proxyConfig {
+	return proxyConfig{
+		client: defaultClient, redis: defaultRedis, links: "127.0.0.1:0",
+		linger: pricing.Fixed(500 * time.Millisecond), price: pricing.Tariffs()[0],
+	}
+}
+
+// declare declares the flags; fn are the functions whose price --linger is
+// checked by.
+func (c *proxyConfig) declare(f *flags, fn *functions) {
+	add(f, &c.shape, "shape", shape(), "data+parity chunks of every object, or auto for what suits each size")
+	add(f, &c.client, "client", address(), "where the client library and this command's put and get connect")
+	add(f, &c.redis, "redis", address(), "where Redis clients connect")
+	add(f, &c.linger, "linger", lingering(), "how long a node stays awake after its last request: a time, paper, break-even, or break-even:DOLLARS")
+	add(f, &c.price, "price", tariff(), "whose prices count: "+tariff().allowed)
+	f.together(func() {
+		if _, err := c.linger.On(c.price.Plan(fn.memory), fn.memory); err != nil {
+			f.complain("--linger: %v given with --price %s: %w", c.linger, c.price.Name, err)
+		}
+	})
+}
+
+// declareApart declares the flags of a proxy whose platform is elsewhere.
+func (c *proxyConfig) declareApart(f *flags) {
+	add(f, &c.platform, "platform", endpoint(), "where the function platform's Invoke API is")
+	add(f, &c.links, "links", address(), "where instances connect; a fixed port, so that they find a restarted proxy")
+	add(f, &c.advertise, "advertise", dialable(), "the address of --links as instances see it (default: the same)")
+	f.cmd.Flags().StringVar(&c.keyFile, "key-file", "", "`FILE` with the pool's secret, made if it is missing; beside it FILE.epoch")
+	f.together(func() {
+		if host, _, _ := net.SplitHostPort(c.links); c.advertise == "" && (host == "" || net.ParseIP(host).IsUnspecified()) {
+			f.complain("--advertise: none given, with --links %s an address that instances can dial is needed", c.links)
+		}
+		if c.keyFile == "" {
+			f.complain("--key-file: none given, a file is needed that outlives the proxy")
+		}
+	})
+}
+
+func newProxy(con console) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "proxy",
+		Short: "Run a proxy over a function platform",
+		Long: `Run a proxy in the foreground with its doors, over the functions of a platform
+that runs elsewhere, such as one of "infinicache platform". When it serves it
+prints one line on standard output,
+
+    ready client=ADDR redis=ADDR admin=ADDR links=ADDR
+
+and logs to standard error. Ctrl-C ends the doors, then the proxy; the platform's
+instances live on. --nodes, --memory, --prefix and --notice say what is deployed
+there and must agree with it.
+
+Instances prove who they are by a secret made from the pool's, which is in
+--key-file; whoever can read that file can pose as a node. In FILE.epoch is the
+number of the latest reign over the pool, so that each start has a higher one.`,
+		Example: `  infinicache proxy --key-file /var/lib/infinicache/pool.key
+  infinicache proxy --key-file pool.key --platform http://10.0.0.7:9377 --nodes 40 \
+      --links 0.0.0.0:6376 --advertise 10.0.0.5:6376`,
+		Args: between(0, 0, "none"),
+	}
+	f := flagsOf(cmd)
+	c := systemConfig{functions: defaultFunctions(), servingConfig: defaultServing()}
+	p := defaultProxy()
+	p.platform, p.links = "http://"+defaultInvoke, defaultLinks
+	c.functions.declare(f)
+	c.declarePrefix(f)
+	p.declare(f, &c.functions)
+	p.declareApart(f)
+	c.servingConfig.declare(f)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c.proxy = &p
+		return serve(cmd.Context(), c, con)
+	}
+	return cmd
+}
+
+// endpoint is the URL of an API: scheme and host, and perhaps a port.
+func endpoint() kind[string] {
+	return kind[string]{
+		"URL", "http://HOST:PORT or https://HOST",
+		func(s string) (string, bool) {
+			u, err := url.Parse(s)
+			ok := err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" &&
+				u.User == nil && strings.Trim(u.Path, "/") == "" && u.RawQuery == "" && u.Fragment == ""
+			return strings.TrimSuffix(s, "/"), ok
+		},
+		func(s string) string { return s },
+	}
+}
+
+// dialable is an address that others can dial.
+func dialable() kind[string] {
+	k := address()
+	listen := k.parse
+	k.allowed = "HOST:PORT"
+	k.parse = func(s string) (string, bool) {
+		at, ok := listen(s)
+		host, port, _ := net.SplitHostPort(s)
+		return at, ok && host != "" && port != "0" && !net.ParseIP(host).IsUnspecified()
+	}
+	return k
+}
+
+// reachable is where instances dial.
+func (c *proxyConfig) reachable(links net.Listener) string {
+	if c.advertise != "" {
+		return c.advertise
+	}
+	return fmt.Sprint(links.Addr())
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+
+	"github.com/infinicache/infinicache/internal/door/redis"
+	"github.com/infinicache/infinicache/internal/platform"
+	"github.com/infinicache/infinicache/internal/platform/lambda"
+	"github.com/infinicache/infinicache/internal/pool"
+	"github.com/infinicache/infinicache/internal/pricing"
+	"github.com/infinicache/infinicache/internal/proxy"
+	"github.com/infinicache/infinicache/internal/store"
+)
+
+// reign is one proxy's over its pool, with the doors to it.
+type reign struct {
+	epoch         uint64
+	client, redis net.Listener
+	links         *cuttable // where instances dial
+
+	price     pricing.Tariff
+	driver    billing
+	proxy     *proxy.Proxy
+	redisDoor *redis.Door
+
+	// resize makes the pool have that many nodes: new ones take load, leaving
+	// ones are drained. It tells how far it has come. Nil where a pool keeps its
+	// size.
+	resize func(ctx context.Context, nodes int, progress func(done, total int)) error
+}
+
+// found makes the proxy and its doors at these listeners.
+func (s *system) found(client, redisAt, links net.Listener) (_ *reign, err error) {
+	c := s.cfg.proxy
+	r := &reign{client: client, redis: redisAt, links: newCuttable(links), price: c.price}
+	secret, err := secretOf(c.keyFile)
+	if err != nil {
+		return nil, fmt.Errorf("--key-file: %w", err)
+	}
+	if r.epoch, err = nextEpoch(c.keyFile, s.began); err != nil {
+		return nil, fmt.Errorf("--key-file: %w", err)
+	}
+	invoke := c.platform
+	if s.platform != nil {
+		invoke = s.platform.URL()
+	}
+	r.driver.Driver, err = lambda.New(lambda.Config{
+		AWS: lambda.Local(invoke), Prefix: s.cfg.prefix, Name: "embedded",
+		Memory: s.cfg.memory, Timeout: sessionLimit, Notice: s.cfg.notice,
+		Price: platform.Price(c.price.Plan(s.cfg.memory)),
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.proxy, err = proxy.New(proxy.Config{
+		Pool: pool.Config{
+			Driver: r.driver, Nodes: s.cfg.nodes, Epoch: r.epoch, Key: secret,
+			Address: c.reachable(links), Capacity: store.CapacityOf(s.cfg.memory),
+			Linger: c.linger, Seed: s.cfg.seed, Logger: s.log.With("part", "pool"),
+		},
+		Shape: c.shape, Seed: s.cfg.seed, Registerer: s.registry, Logger: s.log.With("part", "proxy"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.redisDoor, err = redis.New(redis.Config{
+		Cache: r.proxy, Pressed: r.proxy.Pressed, Stats: r.redisStats, Log: s.log.With("part", "redis"), Metrics: s.registry,
+	})
+	return r, err
+}
