@@ -52,7 +52,7 @@ func (l *proxyLink) list(stream uint32, m *wire.List) {
 		link: l, stream: stream, after: m.After,
 		position: n.history.position, store: n.store,
 		last: n.listing, ended: make(chan struct{}), resume: make(chan struct{}, 1),
-		credit: wire.ListWindow,
+		credit: wire.StreamCredit,
 	}
 	n.listing = g
 	l.requests[stream] = g

@@ -144,7 +144,7 @@ func TestListWaitsForCredit(t *testing.T) {
 		const chunks, record = 80, 70_000
 		p.fill(chunks, record)
 		s := p.beginList(0)
-		window, taken := wire.ListWindow, 0
+		window, taken := wire.StreamCredit, 0
 		take := func() int {
 			var m wire.Holding
 			h := p.expect(wire.TypeHolding, s, &m)
@@ -203,7 +203,7 @@ func TestListIsCanceled(t *testing.T) {
 		p, returned := w.join(invocation(1))
 		p.fill(80, 70_000)
 		s := p.beginList(0)
-		for range wire.ListWindow / 70_100 {
+		for range wire.StreamCredit / 70_100 {
 			p.expect(wire.TypeHolding, s, nil)
 		}
 		p.conn.Send(wire.TypeCancel, 0, s, nil)
@@ -242,7 +242,7 @@ func TestListOfDroppedChunks(t *testing.T) {
 		p, returned := w.join(invocation(1))
 		p.fill(80, 70_000)
 		s := p.beginList(0)
-		for range wire.ListWindow / 70_100 {
+		for range wire.StreamCredit / 70_100 {
 			p.expect(wire.TypeHolding, s, nil)
 		}
 		w.node.mu.Lock()

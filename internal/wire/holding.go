@@ -2,7 +2,7 @@ package wire
 
 // List is the metadata of LIST: the instance names the chunks that it stored
 // after position After of its changes, the newest first, and 0 means all. HOLDING
-// frames follow on the stream, as many as ListWindow and CREDIT allow, then DONE
+// frames follow on the stream, as many as StreamCredit and CREDIT allow, then DONE
 // with the position that the instance was at when the LIST arrived: a later LIST
 // after that position names all that this one did not. Chunks that are freed or
 // stored again meanwhile may be missing or, in two such lists, named twice.

@@ -45,12 +45,11 @@ const (
 	// MaxHoldings is the most items in one HOLDING frame.
 	MaxHoldings = 512
 	// StreamCredit is how many bytes of blocks a sender of a chunk may have
-	// under way before it needs CREDIT.
+	// under way before it needs CREDIT, and of metadata of HOLDING who answers a
+	// LIST.
 	StreamCredit = 1 << 20
 	// PutWindow is the same for all blocks of one PUT together.
 	PutWindow = 4 << 20
-	// ListWindow is the same for the metadata of the HOLDING frames of one LIST.
-	ListWindow = 4 << 20
 )
 
 // HeaderSize and BlockMetaSize are the bytes of a frame header and of the
