@@ -33,7 +33,8 @@ type Config struct {
 	MaxQueue int
 	// UnheardLimit is after how many sessions of other instances an instance is
 	// lost (2). Where the platform never runs two instances of a node, 1: a new
-	// one means that the old one is gone.
+	// one means that the old one is gone. Where replicas are kept, set it so high
+	// that age decides: one instance has many sessions while the other sleeps.
 	UnheardLimit int
 	// UnheardAge is how long an instance may be unheard before it is lost
 	// (15 min). It is judged when something happens to the node.
@@ -44,6 +45,16 @@ type Config struct {
 	Holdings *Holdings
 	// Seed is where the jitter comes from. Give every node its own.
 	Seed uint64
+	// WarmEvery is how often a node that sleeps and holds something is woken only
+	// to keep its instance; 0 for never.
+	WarmEvery time.Duration
+	// WarmPhase is where in WarmEvery this node's warm-ups lie. Spread the nodes of
+	// a pool over it with the function of that name.
+	WarmPhase time.Duration
+	// WarmFor is how long after the last request that serves, or after it began to
+	// hold something, a node is still kept warm (1 h). What nobody asks for in that
+	// time may be lost.
+	WarmFor time.Duration
 	// PingEveryRequest asks for a preflight before every request to an awake
 	// node, as the paper does. It is there to compare with.
 	PingEveryRequest bool
@@ -66,6 +77,7 @@ func (c Config) filled() (Config, error) {
 	c.MaxQueue = cmp.Or(c.MaxQueue, 1024)
 	c.UnheardLimit = cmp.Or(c.UnheardLimit, 2)
 	c.UnheardAge = cmp.Or(c.UnheardAge, 15*time.Minute)
+	c.WarmFor = cmp.Or(c.WarmFor, time.Hour)
 	c.FirstSession = cmp.Or(c.FirstSession, 1)
 
 	var bad []error
@@ -76,9 +88,10 @@ func (c Config) filled() (Config, error) {
 		{"WakeBudget", c.WakeBudget}, {"BackoffMin", c.BackoffMin}, {"BackoffMax", c.BackoffMax},
 		{"PingBudget", c.PingBudget}, {"TrustFor", c.TrustFor}, {"QuietFor", c.QuietFor}, {"RedialFor", c.RedialFor},
 		{"UnheardAge", c.UnheardAge},
+		{"WarmEvery", c.WarmEvery}, {"WarmPhase", c.WarmPhase}, {"WarmFor", c.WarmFor},
 	} {
 		if f.v < 0 {
-			bad = append(bad, fmt.Errorf("%s is %v, allowed is above 0", f.name, f.v))
+			bad = append(bad, fmt.Errorf("%s is %v, allowed is 0 or more", f.name, f.v))
 		}
 	}
 	for _, f := range []struct {

@@ -40,6 +40,8 @@ func (m *Instance) linkDown(now time.Duration, link uint64, acts []Action) []Act
 	switch m.phase {
 	case Idle:
 		return acts
+	case Leaving:
+		return m.finish(LinkLost, acts)
 	case Serving, Asking:
 		m.phase, m.dialled = Rejoining, false
 		acts = m.timers.clear(TimerLinger, acts)

@@ -17,14 +17,14 @@ const (
 	OnCancel                    // ID: the asker of a request gave up
 	OnDone                      // a sent request is over: answered, or given up and off the link
 	OnHello                     // Session, Link, Instance: a hello whose node, epoch and secret are verified
-	OnSleep                     // Session, Link, Number: SLEEP arrived
+	OnSleep                     // Session, Link, Number: SLEEP arrived; requests that the node received
 	OnPong                      // Link, Number: PONG arrived
 	OnHeard                     // Link: any other frame arrived
 	OnLinkLost                  // Link: it broke or was closed by the other side
 	OnBye                       // Session, Link: BYE arrived
 	OnReturned                  // Session, Class: the invocation is over
 	OnPoke                      // Cause: the node is wanted awake, or its silent link checked, without a request
-	OnHolds                     // Number: bytes that the node holds and that are worth keeping; 0 for none
+	OnHolds                     // Number: chunks that the node holds and that are worth keeping; 0 for none
 	OnKeep                      // Number: 1 to keep the node awake from here on, 0 to let it sleep
 	OnNoticed                   // Session, Link, Number: NOTICE arrived; milliseconds left
 	OnStop                      // the proxy goes down
@@ -39,7 +39,7 @@ const (
 	OnBegan    // Link: a request arrived and is being served
 	OnEnded    // a request that began is over, whatever became of it
 	OnAsleep   // Session, Link: ASLEEP arrived
-	OnStay     // Session, Link: STAY arrived
+	OnStay     // Session, Link, Number: STAY arrived; milliseconds to stay at least
 	OnPing     // Session, Link, Number: PING arrived
 	OnNotice   // Number: the platform ends the instance in so many milliseconds; 0 for at once
 
@@ -62,7 +62,7 @@ type Event struct {
 	Session  uint64
 	Epoch    uint64
 	Link     uint64 // the runner's number of a link, above 0
-	Number   uint64 // of SLEEP: requests received; of PING and PONG: their pairing
+	Number   uint64 // what it counts is said beside the kind; of PING and PONG: their pairing
 	Instance wire.Instance
 	Terms    Terms
 }
@@ -115,7 +115,7 @@ var eventKindTable = [eventKinds]kind{
 	OnBegan:    {"began", fLink},
 	OnEnded:    {"ended", 0},
 	OnAsleep:   {"asleep", fSession | fLink},
-	OnStay:     {"stay", fSession | fLink},
+	OnStay:     {"stay", fSession | fLink | fNumber},
 	OnPing:     {"ping", fSession | fLink | fNumber},
 	OnNotice:   {"notice", fNumber},
 	OnTick:     {"tick", fTimer},
@@ -149,7 +149,9 @@ func (e Event) String() string {
 	put(fSession, "session", e.Session)
 	put(fEpoch, "epoch", e.Epoch)
 	put(fLink, "link", e.Link)
-	put(fNumber, "number", e.Number)
+	if e.Kind != OnStay || e.Number != 0 {
+		put(fNumber, "number", e.Number)
+	}
 	put(fInstance, "instance", e.Instance)
 	put(fClass, "class", e.Class)
 	put(fCode, "code", fmt.Sprintf("%q", e.Code.Error()))

@@ -31,11 +31,19 @@ func (n *Node) hello(now time.Duration, ev Event, acts []Action) []Action {
 
 func (n *Node) welcome(now time.Duration, ev Event, acts []Action) []Action {
 	acts = n.failSent(wire.CodeUnavailable, acts)
+	switch {
+	case n.farewell == noFarewell:
+	case ev.Instance == n.speaker:
+		n.farewell = withSession
+	default:
+		acts = n.gone(acts)
+	}
 	if n.link != ev.Link {
 		acts = n.closeLink(acts)
 	}
 	n.phase = Awake
 	n.link, n.speaker = ev.Link, ev.Instance
+	n.greeting = ev.Session
 	n.sent, n.heard = 0, now
 	n.agreed, n.poked = false, false
 	for _, t := range [...]Timer{TimerWake, TimerPing, TimerUnlink} {

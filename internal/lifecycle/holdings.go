@@ -14,7 +14,7 @@ import (
 type remembered struct {
 	id      wire.Instance
 	heard   time.Duration // its last hello
-	present bool          // it is in session
+	session uint64        // that it is in, or leaves after, at whichever seat; 0 for none
 	unheard bool          // another one has spoken since
 	since   time.Duration // when that began
 	others  int           // sessions of others since
@@ -23,6 +23,11 @@ type remembered struct {
 // Holdings are the instances of one node that may hold something of it. Two
 // Nodes that are the seats of one node, so that two of its instances can be in
 // session at once, share one.
+//
+// The runner of two seats numbers their sessions in one row (Node.Above), gives an
+// event to the seat whose session or link it is of, and before an OnHello on a
+// link of the other seat tells that seat of OnLinkLost: an instance that had its
+// last session there comes on the link it kept.
 type Holdings struct {
 	instances []remembered
 }
@@ -39,11 +44,31 @@ func (h *Holdings) index(id wire.Instance) int {
 	return slices.IndexFunc(h.instances, func(r remembered) bool { return r.id == id })
 }
 
-// left notes that the session of an instance is over.
-func (h *Holdings) left(id wire.Instance) {
+// serves notes that an instance, in a session or after it, is not to be passed
+// over.
+func (h *Holdings) serves(id wire.Instance, session uint64) {
 	if i := h.index(id); i >= 0 {
-		h.instances[i].present = false
+		h.instances[i].session = session
 	}
+}
+
+// left notes that a session of an instance is over. It may be in another by then,
+// at the other seat.
+func (h *Holdings) left(id wire.Instance, session uint64) {
+	if i := h.index(id); i >= 0 && h.instances[i].session == session {
+		h.instances[i].session = 0
+	}
+}
+
+// oldest is the instance heard the longest ago, of those in no session if there
+// is one.
+func (h *Holdings) oldest() wire.Instance {
+	return slices.MinFunc(h.instances, func(a, b remembered) int {
+		if (a.session == 0) != (b.session == 0) {
+			return cmp.Compare(min(a.session, 1), min(b.session, 1))
+		}
+		return cmp.Compare(a.heard, b.heard)
+	}).id
 }
 
 // speaks notes that an instance has the session. Those in session at another seat
@@ -57,8 +82,8 @@ func (n *Node) speaks(now time.Duration, id wire.Instance, acts []Action) []Acti
 	for _, r := range h.instances {
 		switch {
 		case r.id == id:
-			r = remembered{id: id, heard: now, present: true}
-		case r.present:
+			r = remembered{id: id, heard: now, session: n.session}
+		case r.session != 0:
 		case r.others+1 >= n.cfg.UnheardLimit, r.unheard && now-r.since >= n.cfg.UnheardAge:
 			acts = append(acts, Action{Kind: NoteLost, Instance: r.id})
 			continue
@@ -76,10 +101,9 @@ func (n *Node) speaks(now time.Duration, id wire.Instance, acts []Action) []Acti
 		return acts
 	}
 	if len(h.instances) == rememberedInstances {
-		oldest := slices.MinFunc(h.instances, func(a, b remembered) int { return cmp.Compare(a.heard, b.heard) })
-		acts = n.lose(oldest.id, acts)
+		acts = n.lose(h.oldest(), acts)
 	}
-	h.instances = append(h.instances, remembered{id: id, heard: now, present: true})
+	h.instances = append(h.instances, remembered{id: id, heard: now, session: n.session})
 	return acts
 }
 
@@ -97,7 +121,7 @@ func (n *Node) lose(id wire.Instance, acts []Action) []Action {
 // judgeAges loses the instances that were unheard for too long.
 func (n *Node) judgeAges(now time.Duration, acts []Action) []Action {
 	n.holdings.instances = slices.DeleteFunc(n.holdings.instances, func(r remembered) bool {
-		if !r.unheard || now-r.since < n.cfg.UnheardAge {
+		if r.session != 0 || !r.unheard || now-r.since < n.cfg.UnheardAge {
 			return false
 		}
 		acts = append(acts, Action{Kind: NoteLost, Instance: r.id})

@@ -5,7 +5,8 @@ import "time"
 // Instance is a session as the function lives it: it joins its proxy, serves,
 // asks to sleep, and returns. The zero Instance is one that just started.
 //
-// Every OnInvoked is answered by exactly one DoReturn of its session. Every
+// Every OnInvoked is answered by exactly one DoReturn of its session, and every
+// OnNotice that leaves time by exactly one DoLeave. Every
 // OnBegan that comes while Accepting is followed by exactly one OnEnded,
 // whatever became of the request, its link and its session; the runner throws
 // away a request that comes at another time and tells nobody.
@@ -15,16 +16,21 @@ type Instance struct {
 	terms  Terms
 
 	epoch, session uint64 // of the last invocation accepted
+	owed           bool   // its return
 
 	link    uint64 // 0 for none
 	dialing bool   // a dial is under way
 	dialled bool   // this joining or rejoining has dialled before
 
 	start    time.Duration // of the session, on the clock of Step's now
-	received uint64        // requests on this link in this session
+	received uint64        // requests on this link in this session, or since leaving without one
 	active   int           // requests that began and have not ended, of any session
 	asks     int           // SLEEPs on this link that are not answered
 	busy     busy          // the session's requests by quantum
+
+	ends    time.Duration // when the platform ends the instance; 0 before its notice
+	crossed bool          // the notice followed a SLEEP that is not answered
+	left    bool          // DoLeave was given
 }
 
 // Phase is where the instance is.
@@ -42,7 +48,12 @@ func (m *Instance) Link() uint64 { return m.link }
 // Accepting says whether requests may be served. Until the proxy has welcomed
 // this session, what arrives was sent to an earlier one: the kernel accepted it
 // while the process was frozen.
-func (m *Instance) Accepting() bool { return m.phase == Serving || m.phase == Asking }
+func (m *Instance) Accepting() bool {
+	return m.phase == Serving || m.phase == Asking || m.phase == Leaving
+}
+
+// asking says that a SLEEP awaits its answer and no request has made it void.
+func (m *Instance) asking() bool { return m.timers.isSet(TimerAnswer) }
 
 // Step takes one event and appends what is to be done, in order, to acts.
 func (m *Instance) Step(now time.Duration, ev Event, acts []Action) []Action {
@@ -58,7 +69,7 @@ func (m *Instance) Step(now time.Duration, ev Event, acts []Action) []Action {
 	case OnLinkDown:
 		return m.linkDown(now, ev.Link, acts)
 	case OnNotice:
-		return m.end(Notice, acts)
+		return m.noticed(now, ev.Number, acts)
 	case OnTick:
 		return m.tick(now, ev.Timer, acts)
 	}
@@ -80,9 +91,9 @@ func (m *Instance) Step(now time.Duration, ev Event, acts []Action) []Action {
 			return append(acts, Action{Kind: DoPong, Session: m.session, Link: m.link, Number: ev.Number})
 		}
 	case OnAsleep:
-		return m.asleep(acts)
+		return m.asleep(now, acts)
 	case OnStay:
-		return m.stay(now, acts)
+		return m.stay(now, said(ev.Number), acts)
 	}
 	return acts
 }
@@ -94,6 +105,8 @@ func (m *Instance) invoked(now time.Duration, ev Event, acts []Action) []Action 
 	switch {
 	case ev.Epoch < m.epoch:
 		return refuse(StaleEpoch)
+	case m.ends != 0:
+		return refuse(Notice)
 	case m.phase != Idle, ev.Epoch == m.epoch && ev.Session <= m.session:
 		return refuse(Duplicate)
 	}
@@ -101,7 +114,7 @@ func (m *Instance) invoked(now time.Duration, ev Event, acts []Action) []Action 
 		acts = m.reset(acts) // it leads to the proxy of an earlier reign
 	}
 	m.epoch, m.session, m.terms = ev.Epoch, ev.Session, ev.Terms.filled()
-	m.phase, m.dialled = Joining, false
+	m.phase, m.dialled, m.owed = Joining, false, true
 	m.start, m.busy = now, busy{}
 	if left := ev.Terms.Left; left != 0 {
 		acts = m.timers.arm(TimerDeadline, now+left-m.terms.Margin, acts)
@@ -127,6 +140,9 @@ func (m *Instance) welcome(now time.Duration, acts []Action) []Action {
 		acts = m.timers.clear(t, acts)
 	}
 	m.phase, m.received, m.asks = Serving, 0, 0
+	if m.ends != 0 {
+		return m.announce(now, acts)
+	}
 	return m.linger(now, acts)
 }
 
@@ -139,7 +155,7 @@ func (m *Instance) began(now time.Duration, link uint64, acts []Action) []Action
 	m.busy.came(m.terms.Linger.Quantum, now-m.start)
 	// A request that crossed the SLEEP makes that void; the proxy counts it
 	// too, and will answer STAY.
-	m.phase = Serving
+	m.serving()
 	acts = m.timers.clear(TimerAnswer, acts)
 	return m.timers.clear(TimerLinger, acts)
 }
@@ -149,14 +165,24 @@ func (m *Instance) ended(now time.Duration, acts []Action) []Action {
 		return acts
 	}
 	m.active--
-	if m.phase == Serving {
+	if m.phase == Serving || m.phase == Leaving && !m.asking() {
 		return m.linger(now, acts)
 	}
 	return acts
 }
 
+// serving takes back that the instance asks to sleep.
+func (m *Instance) serving() {
+	m.crossed = false
+	if m.phase == Asking {
+		m.phase = Serving
+	}
+}
+
 func (m *Instance) ask(now time.Duration, acts []Action) []Action {
-	m.phase = Asking
+	if m.phase == Serving {
+		m.phase = Asking
+	}
 	m.asks++
 	acts = append(acts, Action{Kind: DoAskSleep, Session: m.session, Link: m.link, Number: m.received})
 	return m.timers.arm(TimerAnswer, now+m.terms.AnswerBudget, acts)
@@ -166,23 +192,26 @@ func (m *Instance) ask(now time.Duration, acts []Action) []Action {
 // one, in order, so the answers of those made void come first.
 func (m *Instance) answered() bool {
 	m.asks = max(0, m.asks-1)
-	return m.asks == 0 && m.phase == Asking
+	return m.asks == 0 && m.asking()
 }
 
-func (m *Instance) asleep(acts []Action) []Action {
-	if !m.answered() {
+func (m *Instance) asleep(now time.Duration, acts []Action) []Action {
+	switch {
+	case !m.answered():
 		return acts
+	case m.phase == Leaving:
+		return m.released(now, acts)
 	}
 	return m.finish(Slept, acts)
 }
 
-func (m *Instance) stay(now time.Duration, acts []Action) []Action {
+func (m *Instance) stay(now, least time.Duration, acts []Action) []Action {
 	if !m.answered() {
 		return acts
 	}
-	m.phase = Serving
+	m.serving()
 	acts = m.timers.clear(TimerAnswer, acts)
-	return m.linger(now, acts)
+	return m.lingerFor(now, least, acts)
 }
 
 func (m *Instance) tick(now time.Duration, t Timer, acts []Action) []Action {
@@ -204,6 +233,9 @@ func (m *Instance) tick(now time.Duration, t Timer, acts []Action) []Action {
 	case TimerRedial:
 		return m.finish(LinkLost, m.reset(acts))
 	case TimerDeadline:
+		if m.ends != 0 {
+			return m.end(Notice, acts)
+		}
 		return m.end(Deadline, acts)
 	}
 	return acts
@@ -221,9 +253,22 @@ func (m *Instance) end(r Reason, acts []Action) []Action {
 	return m.finish(r, acts)
 }
 
-// finish returns from the session. The link, if there is one still, is kept.
+// finish returns from the session. The link, if there is one still, is kept for
+// the next one, unless there cannot be one.
 func (m *Instance) finish(r Reason, acts []Action) []Action {
-	m.phase = Idle
+	if m.ends != 0 {
+		acts = m.reset(acts)
+	}
+	m.phase, m.crossed = Idle, false
 	acts = m.timers.clearAll(acts)
+	return m.leave(m.giveBack(r, acts))
+}
+
+// giveBack ends the invocation, if there is one.
+func (m *Instance) giveBack(r Reason, acts []Action) []Action {
+	if !m.owed {
+		return acts
+	}
+	m.owed = false
 	return append(acts, Action{Kind: DoReturn, Session: m.session, Reason: r})
 }

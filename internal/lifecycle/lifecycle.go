@@ -52,12 +52,16 @@ const (
 	Ending
 	// Resting: the last invocation failed; the next waits for the back-off.
 	Resting
+	// Parting: no invocation is outstanding, but the instance that spoke last was
+	// told by its platform that it ends, and until then serves on the link kept
+	// from its last session.
+	Parting
 
 	nodePhases
 )
 
 var nodePhaseNames = [nodePhases]string{
-	"asleep", "waking", "awake", "checking", "unlinked", "ending", "resting",
+	"asleep", "waking", "awake", "checking", "unlinked", "ending", "resting", "parting",
 }
 
 func (p NodePhase) String() string {
@@ -82,12 +86,16 @@ const (
 	// Rejoining: the link was lost in a session; dialling or waiting for the
 	// welcome.
 	Rejoining
+	// Leaving: the platform said that it ends the instance, and the proxy was
+	// told; requests are served until the time is over or nothing is left to ask.
+	// It may outlast the session, and may begin without one.
+	Leaving
 
 	instancePhases
 )
 
 var instancePhaseNames = [instancePhases]string{
-	"idle", "joining", "serving", "asking", "rejoining",
+	"idle", "joining", "serving", "asking", "rejoining", "leaving",
 }
 
 func (p InstancePhase) String() string {

@@ -56,9 +56,25 @@ func lingerUntil(l wire.Linger, idle time.Duration, requests int) time.Duration 
 
 // linger waits for another request, if none is being served.
 func (m *Instance) linger(now time.Duration, acts []Action) []Action {
+	return m.lingerFor(now, 0, acts)
+}
+
+// lingerFor is linger, for so long at least. It leaves time to agree on the end
+// before a deadline that is not so near already.
+func (m *Instance) lingerFor(now, least time.Duration, acts []Action) []Action {
 	if m.active > 0 {
 		return acts
 	}
-	l, idle := m.terms.Linger, now-m.start
-	return m.timers.arm(TimerLinger, m.start+lingerUntil(l, idle, m.busy.in(l.Quantum, idle)), acts)
+	until := now + leaveLinger
+	if m.phase != Leaving {
+		l, idle := m.terms.Linger, now-m.start
+		until = m.start + lingerUntil(l, idle, m.busy.in(l.Quantum, idle))
+	}
+	until = max(until, now+least)
+	if m.timers.isSet(TimerDeadline) {
+		if last := m.timers.at[TimerDeadline] - m.terms.AnswerBudget; last > now {
+			until = min(until, last)
+		}
+	}
+	return m.timers.arm(TimerLinger, until, acts)
 }

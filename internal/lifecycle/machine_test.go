@@ -35,13 +35,14 @@ func TestConfigComplaints(t *testing.T) {
 	_, err := NewNode(Config{
 		WakeBudget: -1, MaxWakes: -1, BackoffMin: time.Second, BackoffMax: time.Millisecond,
 		PingBudget: -1, TrustFor: -1, RedialFor: -1, MaxQueue: -1, UnheardLimit: -1, UnheardAge: -1,
+		WarmEvery: -1, WarmPhase: -1, WarmFor: -1,
 	})
 	if err == nil {
 		t.Fatal("a configuration of nonsense was taken")
 	}
 	for _, field := range []string{
 		"WakeBudget", "MaxWakes", "BackoffMin", "PingBudget", "TrustFor", "RedialFor",
-		"MaxQueue", "UnheardLimit", "UnheardAge",
+		"MaxQueue", "UnheardLimit", "UnheardAge", "WarmEvery", "WarmPhase", "WarmFor",
 	} {
 		if !strings.Contains(err.Error(), field) {
 			t.Errorf("the error does not name %s: %v", field, err)

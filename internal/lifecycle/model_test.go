@@ -99,12 +99,17 @@ func (s *sim) run() {
 		if s.now > 2*time.Second {
 			return
 		}
-		s.request()
+		s.wish()
 		s.after(s.gap(), next)
 	}
 	s.after(0, next)
 	if s.chance(25) {
-		s.after(s.between(0, 2*time.Second), func() { s.stepNode(Event{Kind: OnStop}) })
+		s.after(s.between(0, 2*time.Second), func() {
+			s.stopped = true
+			for _, seat := range s.seats {
+				s.stepNode(seat, Event{Kind: OnStop})
+			}
+		})
 	}
 	for s.next() && !s.t.Failed() {
 		if s.now > 5*time.Minute {
@@ -128,12 +133,20 @@ func (s *sim) gap() time.Duration {
 }
 
 func (s *sim) checkQuiet() {
-	if s.node.phase != Asleep || s.outstanding || s.node.timers.set != 0 || len(s.node.queue) != 0 {
-		s.t.Errorf("the node ended %v, outstanding %v, timers %b, %d queued",
-			s.node.phase, s.outstanding, s.node.timers.set, len(s.node.queue))
+	for _, seat := range s.seats {
+		n := seat.node
+		if n.phase != Asleep || seat.outstanding || n.timers.set != 0 || len(n.queue) != 0 {
+			s.t.Errorf("seat %d ended %v, outstanding %v, timers %b, %d queued",
+				seat.n, n.phase, seat.outstanding, n.timers.set, len(n.queue))
+		}
+	}
+	for id := range s.leaving {
+		if !s.stopped && s.holdings.index(id) >= 0 {
+			s.t.Errorf("instance %v has left and is not lost", id)
+		}
 	}
 	for id, r := range s.requests {
-		if r != over {
+		if r.fate != over {
 			s.t.Errorf("request %d was never over", id)
 		}
 	}

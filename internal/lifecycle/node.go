@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"cmp"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -24,22 +25,34 @@ type Node struct {
 	numbers     uint64 // the last session number taken
 	outstanding bool   // that invocation has not returned
 	greeted     bool   // that session had a valid hello
-	agreed      bool   // that session's sleep was agreed
+	agreed      bool   // that session's sleep was agreed; in Parting, the instance's end
+	kept        bool   // it is not to sleep
+	cause       Cause  // what it is booked to
 
 	link     uint64        // current or kept; 0 for none
+	greeting uint64        // session of the link's last welcome
 	speaker  wire.Instance // whose link it is, in a session that was greeted
-	sent     uint64        // requests put on this link in this session
+	sent     uint64        // requests put on this link in this session, or in Parting
 	inFlight int           // those not over
 	heard    time.Duration // when the link last gave a sign of life
 	ping     uint64        // number of the last preflight
 
-	queue   []uint64 // requests that wait, oldest first
-	poked   bool     // wanted awake by somebody who is not in the queue
-	stopped bool
+	queue    []waiter // requests that wait, oldest first
+	poked    bool     // wanted awake by somebody who is not in the queue
+	pokedFor Cause    // the smallest cause of those
+	stopped  bool
+
+	farewell farewell      // the speaker was told that it ends
+	until    time.Duration // when, at the latest
 
 	failures int           // wakes that failed in a row
-	barred   bool          // the platform's last word was Missing or Denied
+	barred   bool          // the last wake's class was hopeless
+	bar      wire.Code     // with which requests fail then
 	rested   time.Duration // when the last rest ended
+
+	held   uint64        // bytes worth keeping
+	served time.Duration // when the last request that serves came, or the first byte
+	ended  time.Duration // when the last session did
 
 	holdings *Holdings
 }
@@ -55,6 +68,7 @@ func NewNode(cfg Config) (*Node, error) {
 		jitter:  rand.New(rand.NewPCG(cfg.Seed, 0)),
 		session: cfg.FirstSession - 1,
 		numbers: cfg.FirstSession - 1,
+		ended:   math.MinInt64 / 2, // long ago
 
 		holdings: cmp.Or(cfg.Holdings, &Holdings{}),
 	}, nil
@@ -86,7 +100,7 @@ func (n *Node) InFlight() int { return n.inFlight }
 func (n *Node) Step(now time.Duration, ev Event, acts []Action) []Action {
 	switch ev.Kind {
 	case OnRequest:
-		return n.request(now, ev.ID, acts)
+		return n.request(now, ev.ID, ev.Cause, acts)
 	case OnHeard:
 		return n.hear(now, ev.Link, acts)
 	case OnDone:
@@ -108,26 +122,36 @@ func (n *Node) Step(now time.Duration, ev Event, acts []Action) []Action {
 	case OnTick:
 		return n.tick(now, ev.Timer, acts)
 	case OnPoke:
-		return n.poke(now, acts)
+		return n.poke(now, ev.Cause, acts)
+	case OnHolds:
+		return n.holds(now, ev.Number, acts)
+	case OnKeep:
+		n.kept = ev.Number != 0 && !n.stopped
+	case OnNoticed:
+		return n.noticed(now, ev, acts)
 	case OnStop:
 		return n.stop(acts)
 	}
 	return acts
 }
 
-func (n *Node) request(now time.Duration, id uint64, acts []Action) []Action {
-	if n.phase == Awake && !n.cfg.PingEveryRequest && now-n.heard <= n.cfg.TrustFor {
-		return n.send(id, acts)
+func (n *Node) request(now time.Duration, id uint64, cause Cause, acts []Action) []Action {
+	if cause == Serve {
+		n.served = now
+	}
+	trusted := n.phase == Awake && !n.cfg.PingEveryRequest && now-n.heard <= n.cfg.TrustFor
+	if trusted || n.serves() {
+		return n.send(waiter{id, cause}, acts)
 	}
 	switch {
 	case n.stopped:
 		return append(acts, Action{Kind: DoFail, ID: id, Code: wire.CodeClosed})
 	case n.barred:
-		return append(acts, Action{Kind: DoFail, ID: id, Code: wire.CodeUnavailable})
+		return append(acts, Action{Kind: DoFail, ID: id, Code: n.bar})
 	case len(n.queue) >= n.cfg.MaxQueue:
 		return append(acts, Action{Kind: DoFail, ID: id, Code: wire.CodeBusy})
 	}
-	n.queue = append(n.queue, id)
+	n.queue = append(n.queue, waiter{id, cause})
 	switch n.phase {
 	case Awake:
 		return n.preflight(now, acts)
@@ -139,23 +163,26 @@ func (n *Node) request(now time.Duration, id uint64, acts []Action) []Action {
 
 // send assigns a request to the link. The count and the assignment are one
 // step, so that no agreement to sleep can slip between.
-func (n *Node) send(id uint64, acts []Action) []Action {
+func (n *Node) send(w waiter, acts []Action) []Action {
 	n.sent++
 	n.inFlight++
-	return append(acts, Action{Kind: DoSend, ID: id, Link: n.link})
+	if n.outstanding {
+		n.cause = min(n.cause, w.cause)
+	}
+	return append(acts, Action{Kind: DoSend, ID: w.id, Link: n.link})
 }
 
 func (n *Node) sendQueue(acts []Action) []Action {
-	for _, id := range n.queue {
-		acts = n.send(id, acts)
+	for _, w := range n.queue {
+		acts = n.send(w, acts)
 	}
 	n.queue = n.queue[:0]
 	return acts
 }
 
 func (n *Node) failQueue(code wire.Code, acts []Action) []Action {
-	for _, id := range n.queue {
-		acts = append(acts, Action{Kind: DoFail, ID: id, Code: code})
+	for _, w := range n.queue {
+		acts = append(acts, Action{Kind: DoFail, ID: w.id, Code: code})
 	}
 	n.queue = n.queue[:0]
 	return acts
@@ -173,7 +200,7 @@ func (n *Node) failSent(code wire.Code, acts []Action) []Action {
 // cancel takes a request out of the queue. One that is on the link stays in
 // flight until the runner says that it is over.
 func (n *Node) cancel(id uint64, acts []Action) []Action {
-	i := slices.Index(n.queue, id)
+	i := slices.IndexFunc(n.queue, func(w waiter) bool { return w.id == id })
 	if i < 0 {
 		return acts
 	}
@@ -188,7 +215,7 @@ func (n *Node) patience(now time.Duration, acts []Action) []Action {
 		return acts
 	}
 	switch n.phase {
-	case Waking, Ending, Resting:
+	case Waking, Ending, Resting, Parting:
 		if !n.timers.isSet(TimerWake) {
 			return n.timers.arm(TimerWake, now+n.cfg.WakeBudget, acts)
 		}
@@ -214,6 +241,10 @@ func (n *Node) tick(now time.Duration, t Timer, acts []Action) []Action {
 		return n.unanswered(now, acts)
 	case TimerRest:
 		return n.restOver(now, acts)
+	case TimerWarm:
+		return n.warmUp(now, acts)
+	case TimerLeave:
+		return n.parted(now, acts)
 	}
 	return acts
 }
@@ -227,7 +258,7 @@ func (n *Node) stop(acts []Action) []Action {
 	acts = n.failSent(wire.CodeClosed, acts)
 	acts = n.closeLink(acts)
 	acts = n.timers.clearAll(acts)
-	n.agreed, n.poked = false, false
+	n.agreed, n.poked, n.kept = false, false, false
 	n.phase = Asleep
 	if n.outstanding {
 		n.phase = Ending

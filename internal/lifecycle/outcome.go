@@ -1,6 +1,10 @@
 package lifecycle
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/infinicache/infinicache/internal/wire"
+)
 
 // Class is what the platform says of an invocation that is over. The set is
 // closed: drivers sort their platform's answers into it.
@@ -14,12 +18,13 @@ const (
 	Gone                     // the instance exited, was killed or ran out of time: its memory is lost
 	Missing                  // there is no such function
 	Denied                   // the platform forbids it
+	Forbidden                // the proxy's own limit on what is spent forbids it; nothing ran
 
 	classes
 )
 
 var classNames = [classes]string{
-	"ok", "throttled", "not-ready", "unavailable", "gone", "missing", "denied",
+	"ok", "throttled", "not-ready", "unavailable", "gone", "missing", "denied", "forbidden",
 }
 
 func (c Class) String() string {
@@ -29,8 +34,17 @@ func (c Class) String() string {
 	return fmt.Sprintf("class(%d)", uint8(c))
 }
 
-// hopeless says that asking again soon cannot help: a person must act.
-func (c Class) hopeless() bool { return c == Missing || c == Denied }
+// hopeless says that asking again soon cannot help: a person must act, or time
+// must pass.
+func (c Class) hopeless() bool { return c == Missing || c == Denied || c == Forbidden }
+
+// code is what requests fail with that the class leaves without hope.
+func (c Class) code() wire.Code {
+	if c == Forbidden {
+		return wire.CodeBreaker
+	}
+	return wire.CodeUnavailable
+}
 
 // Reason is why an instance ended an invocation.
 type Reason uint8

@@ -2,7 +2,6 @@ package lifecycle
 
 import (
 	"container/heap"
-	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -12,8 +11,8 @@ import (
 	"github.com/infinicache/infinicache/internal/wire"
 )
 
-// sim is a world of one node: its proxy, its platform, its instances and the
-// links between, in simulated time and decided by one seed.
+// sim is a world of one node: its proxy with two seats, its platform, its
+// instances and the links between, in simulated time and decided by one seed.
 type sim struct {
 	t     *testing.T
 	rng   *rand.Rand
@@ -24,12 +23,32 @@ type sim struct {
 	log   []string
 	taken map[string]int
 
+	seats     [2]*simSeat
+	holdings  Holdings
+	sessions  map[uint64]*simSeat // whose they are
+	requests  map[uint64]*simRequest
+	leaving   map[wire.Instance]bool // the proxy knows that they end
+	gone      map[wire.Instance]bool // the proxy's word
+	instances []*simInstance
+	links     []*simLink // by number, from 1
+	stopped   bool
+}
+
+// simSeat is one of the proxy's machines for the node.
+type simSeat struct {
+	n           int
 	node        *Node
 	outstanding bool
-	requests    map[uint64]fate
 	inFlight    map[uint64]bool
-	instances   []*simInstance
-	links       []*simLink // by number, from 1
+	cause       Cause         // what the session is to be booked to
+	returned    time.Duration // when the last invocation was over
+	warmed      time.Duration // when the last warm-up began
+}
+
+type simRequest struct {
+	seat  *simSeat
+	cause Cause
+	fate  fate
 }
 
 type fate uint8
@@ -51,12 +70,16 @@ type simInstance struct {
 	returns      map[uint64]int
 	slept        uint64 // last session that returned by agreement
 	dials        int    // the last one is the one under way
+	main         uint64 // last session whose caller hears of this process's end
+	noticed      bool   // with time left
+	left         bool   // the machine said so
 }
 
 // simLink is FIFO each way until it breaks; a side that closed hears no more.
 type simLink struct {
 	n        uint64
 	in       *simInstance
+	seat     *simSeat // of its last hello; nil before the first
 	broken   bool
 	closed   [2]bool          // by side
 	last     [2]time.Duration // latest arrival, by receiving side
@@ -72,20 +95,30 @@ const (
 func newSim(t *testing.T, seed uint64, taken map[string]int) *sim {
 	s := &sim{
 		t: t, rng: rand.New(rand.NewPCG(seed, 1)), taken: taken,
-		requests: map[uint64]fate{}, inFlight: map[uint64]bool{},
+		requests: map[uint64]*simRequest{}, sessions: map[uint64]*simSeat{},
+		leaving: map[wire.Instance]bool{}, gone: map[wire.Instance]bool{},
 		links: []*simLink{nil},
 	}
-	var err error
-	s.node, err = NewNode(Config{
-		Seed: seed, WakeBudget: 800 * time.Millisecond, TrustFor: 80 * time.Millisecond,
-		PingBudget: 50 * time.Millisecond, RedialFor: 200 * time.Millisecond,
-		BackoffMax: 400 * time.Millisecond, PingEveryRequest: seed%7 == 0,
-	})
-	if err != nil {
-		t.Fatal(err)
+	for i := range s.seats {
+		cfg := Config{
+			Seed: seed + uint64(i)<<32, WakeBudget: 800 * time.Millisecond, TrustFor: 80 * time.Millisecond,
+			PingBudget: 50 * time.Millisecond, RedialFor: 200 * time.Millisecond,
+			BackoffMax: 400 * time.Millisecond, PingEveryRequest: seed%7 == 0,
+			Holdings: &s.holdings, WarmFor: 700 * time.Millisecond,
+		}
+		if seed%2 == 0 {
+			cfg.WarmEvery, cfg.WarmPhase = simWarmEvery, s.between(0, simWarmEvery)
+		}
+		node, err := NewNode(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.seats[i] = &simSeat{n: i, node: node, inFlight: map[uint64]bool{}, returned: -time.Hour, warmed: -time.Hour}
 	}
 	return s
 }
+
+const simWarmEvery = 150 * time.Millisecond
 
 func (s *sim) chance(percent int) bool { return s.rng.IntN(100) < percent }
 
@@ -208,53 +241,8 @@ func (s *sim) lost(l *simLink, side int) {
 	}
 	l.closed[side] = true
 	if side == proxySide {
-		s.stepNode(Event{Kind: OnLinkLost, Link: l.n})
+		s.stepLink(l, Event{Kind: OnLinkLost})
 		return
 	}
 	s.stepInstance(l.in, Event{Kind: OnLinkDown, Link: l.n})
-}
-
-// reach runs what happens inside the process, at its thaw if it is frozen.
-func (in *simInstance) reach(do func()) {
-	switch {
-	case in.dead:
-	case in.frozen:
-		in.backlog = append(in.backlog, do)
-	default:
-		do()
-	}
-}
-
-// thaw gives the process what waited for it, with the invocation somewhere
-// among it.
-func (s *sim) thaw(in *simInstance, invoked func()) {
-	in.frozen = false
-	waited := in.backlog
-	in.backlog = nil
-	at := s.rng.IntN(len(waited) + 1)
-	for i, do := range waited {
-		if i == at {
-			invoked()
-		}
-		in.reach(do)
-	}
-	if at == len(waited) {
-		invoked()
-	}
-}
-
-func (s *sim) start() *simInstance {
-	in := &simInstance{n: len(s.instances), returns: map[uint64]int{}}
-	binary.LittleEndian.PutUint64(in.id[:], uint64(in.n)+1)
-	s.instances = append(s.instances, in)
-	return in
-}
-
-func (s *sim) kill(in *simInstance) {
-	in.dead = true
-	for _, l := range s.links[1:] {
-		if l.in == in {
-			s.tear(l, instanceSide)
-		}
-	}
 }

@@ -1,58 +1,104 @@
 package lifecycle
 
-import (
-	"time"
+import "time"
 
-	"github.com/infinicache/infinicache/internal/wire"
-)
+// wish is one more request, a poke, or another word of the proxy's other parts.
+func (s *sim) wish() {
+	seat := s.seats[0]
+	if s.chance(15) {
+		seat = s.seats[1]
+	}
+	switch {
+	case s.chance(3):
+		s.stepNode(seat, Event{Kind: OnPoke, Cause: s.cause()})
+	case s.chance(2):
+		s.stepNode(seat, Event{Kind: OnKeep, Number: 1})
+		s.after(s.between(0, 300*time.Millisecond), func() { s.stepNode(seat, Event{Kind: OnKeep}) })
+	case s.chance(3):
+		s.stepNode(seat, Event{Kind: OnHolds, Number: s.rng.Uint64N(4)})
+	}
+	if s.chance(1) && len(s.instances) > 0 {
+		s.notice(s.instances[s.rng.IntN(len(s.instances))])
+	}
+	s.request(seat)
+}
+
+func (s *sim) cause() Cause { return Cause(s.rng.IntN(Causes)) }
 
 // request is one more; some are given up.
-func (s *sim) request() {
-	if s.chance(3) {
-		s.stepNode(Event{Kind: OnPoke})
-	}
+func (s *sim) request(seat *simSeat) {
 	id := uint64(len(s.requests)) + 1
-	s.requests[id] = waiting
-	s.stepNode(Event{Kind: OnRequest, ID: id})
+	r := &simRequest{seat: seat, cause: s.cause()}
+	s.requests[id] = r
+	s.stepNode(seat, Event{Kind: OnRequest, ID: id, Cause: r.cause})
 	if s.chance(12) {
-		s.after(s.between(0, 10*time.Millisecond), func() { s.cancel(id) })
+		s.after(s.between(0, 10*time.Millisecond), func() { s.cancel(seat, id) })
 	}
 }
 
 // cancel gives a request up. One that is on its way is over at once for the
 // runner, whatever the node still does about it.
-func (s *sim) cancel(id uint64) {
-	s.stepNode(Event{Kind: OnCancel, ID: id})
-	if s.inFlight[id] {
+func (s *sim) cancel(seat *simSeat, id uint64) {
+	s.stepNode(seat, Event{Kind: OnCancel, ID: id})
+	if seat.inFlight[id] {
 		s.finish(id, sent)
-		s.stepNode(Event{Kind: OnDone})
+		s.stepNode(seat, Event{Kind: OnDone})
 	}
 }
 
 func (s *sim) finish(id uint64, from fate) {
-	if s.requests[id] != from {
-		s.t.Errorf("request %d ended from fate %d, want %d", id, s.requests[id], from)
+	r := s.requests[id]
+	if r.fate != from {
+		s.t.Errorf("request %d ended from fate %d, want %d", id, r.fate, from)
 	}
-	s.requests[id] = over
-	delete(s.inFlight, id)
+	r.fate = over
+	delete(r.seat.inFlight, id)
+}
+
+// stepLink gives an event of a link to the seat that has it. A hello goes to the
+// seat of its session, and the link with it.
+func (s *sim) stepLink(l *simLink, ev Event) {
+	ev.Link = l.n
+	if ev.Kind == OnHello && l.seat != s.sessions[ev.Session] {
+		if l.seat != nil {
+			s.stepNode(l.seat, Event{Kind: OnLinkLost, Link: l.n})
+		}
+		l.seat = s.sessions[ev.Session]
+	}
+	if l.seat != nil {
+		s.stepNode(l.seat, ev)
+	}
 }
 
 // stepNode is the proxy's runner.
-func (s *sim) stepNode(ev Event) {
+func (s *sim) stepNode(seat *simSeat, ev Event) {
 	s.steps++
-	before := s.node.phase
-	acts := s.node.Step(s.now, ev, nil)
-	s.note("proxy    %v => %v %v", ev, s.node.phase, acts)
-	take(s.taken, before, ev, s.node.phase)
-	for _, a := range acts {
-		s.actNode(a)
+	node := seat.node
+	for _, other := range s.seats {
+		node.Above(other.node.Session())
 	}
-	if len(s.inFlight) != s.node.inFlight {
-		s.t.Errorf("%d requests in flight, the node counts %d", len(s.inFlight), s.node.inFlight)
+	before := node.phase
+	acts := node.Step(s.now, ev, nil)
+	s.note("seat %d   %v => %v %v", seat.n, ev, node.phase, acts)
+	take(s.taken, before, ev, node.phase)
+	if before == Asleep && ev.Kind == OnTick && node.phase == Waking {
+		s.checkWarmUp(seat)
+	}
+	if before != Parting && node.phase == Parting {
+		s.links[node.link].agreed = false
+	}
+	for _, a := range acts {
+		s.actNode(seat, a)
+	}
+	if len(seat.inFlight) != node.inFlight {
+		s.t.Errorf("%d requests in flight at seat %d, its node counts %d", len(seat.inFlight), seat.n, node.inFlight)
+	}
+	if node.phase == Parting && (node.link == 0 || node.outstanding) {
+		s.t.Errorf("seat %d is parting with link %d, outstanding %v", seat.n, node.link, node.outstanding)
 	}
 }
 
-func (s *sim) actNode(a Action) {
+func (s *sim) actNode(seat *simSeat, a Action) {
 	var l *simLink
 	if a.Link != 0 {
 		l = s.links[a.Link]
@@ -63,13 +109,14 @@ func (s *sim) actNode(a Action) {
 	}
 	switch a.Kind {
 	case DoInvoke:
-		s.invoke(a.Session)
+		s.checkInvoke(seat, a)
+		s.invoke(seat, a.Session)
 	case DoSend:
-		s.send(l, a.ID)
+		s.send(seat, l, a.ID)
 	case DoFail:
 		s.finish(a.ID, waiting)
 	case DoFailSent:
-		for id := range s.inFlight {
+		for id := range seat.inFlight {
 			s.finish(id, sent)
 		}
 	case DoWelcome:
@@ -87,37 +134,87 @@ func (s *sim) actNode(a Action) {
 		toInstance(Event{Kind: OnRefused, Code: a.Code})
 		s.close(l, proxySide)
 	case DoAgreeSleep:
-		if len(s.inFlight) > 0 || len(s.node.queue) > 0 {
-			s.t.Errorf("agreed to sleep with %d requests in flight and %d queued", len(s.inFlight), len(s.node.queue))
+		if len(seat.inFlight) > 0 || len(seat.node.queue) > 0 || seat.node.kept {
+			s.t.Errorf("agreed to sleep with %d requests in flight and %d queued, kept %v",
+				len(seat.inFlight), len(seat.node.queue), seat.node.kept)
 		}
 		l.agreed = true
 		toInstance(Event{Kind: OnAsleep, Session: a.Session})
 	case DoStay:
-		toInstance(Event{Kind: OnStay, Session: a.Session})
+		toInstance(Event{Kind: OnStay, Session: a.Session, Number: a.Number})
 	case DoPing:
 		toInstance(Event{Kind: OnPing, Session: a.Session, Number: a.Number})
 	case DoCloseLink:
 		s.close(l, proxySide)
 	case DoSetTimer:
 		// Cleared timers tick all the same: the machine must not mind.
-		s.after(a.At-s.now+s.between(0, time.Millisecond), func() { s.stepNode(Event{Kind: OnTick, Timer: a.Timer}) })
+		s.after(a.At-s.now+s.between(0, time.Millisecond), func() { s.stepNode(seat, Event{Kind: OnTick, Timer: a.Timer}) })
+	case NoteInstance:
+		s.gone[a.Instance] = false
+	case NoteUnheard:
+		s.checkAbsent(seat, a)
+	case NoteLost:
+		s.checkAbsent(seat, a)
+		s.gone[a.Instance] = true
+	case NoteLeaving:
+		s.leaving[a.Instance] = true
+	case NoteSlept:
+		if a.Cause != seat.cause {
+			s.t.Errorf("session %d slept booked to %v, want %v", a.Session, a.Cause, seat.cause)
+		}
 	}
 }
 
-func (s *sim) send(l *simLink, id uint64) {
-	session := s.node.session
+// checkInvoke looks at what a session is invoked for.
+func (s *sim) checkInvoke(seat *simSeat, a Action) {
+	seat.cause = a.Cause
+	for id, r := range s.requests {
+		if r.seat == seat && r.fate == waiting && r.cause < a.Cause {
+			s.t.Errorf("invoked for %v while request %d waits for %v", a.Cause, id, r.cause)
+		}
+	}
+}
+
+// checkWarmUp looks at a wake that nobody asked for.
+func (s *sim) checkWarmUp(seat *simSeat) {
+	if seat.node.held == 0 || s.now-seat.returned < simWarmEvery/2 || s.now-seat.warmed < simWarmEvery-time.Millisecond {
+		s.t.Errorf("seat %d is warmed holding %d, %v after its last session and %v after its last warm-up",
+			seat.n, seat.node.held, s.now-seat.returned, s.now-seat.warmed)
+	}
+	seat.warmed = s.now
+}
+
+// checkAbsent looks at an instance that is said to be passed over or gone: it
+// must not be serving at the other seat.
+func (s *sim) checkAbsent(seat *simSeat, a Action) {
+	for _, other := range s.seats {
+		n := other.node
+		if other != seat && n.speaker == a.Instance && (n.phase == Awake || n.phase == Checking || n.phase == Unlinked || n.phase == Parting) {
+			s.t.Errorf("seat %d says %v, which is %v at seat %d", seat.n, a, n.phase, other.n)
+		}
+	}
+}
+
+func (s *sim) send(seat *simSeat, l *simLink, id uint64) {
+	r := s.requests[id]
+	session, parting := seat.node.greeting, seat.node.phase == Parting
+	if !parting {
+		seat.cause = min(seat.cause, r.cause)
+	}
 	switch {
-	case s.requests[id] != waiting:
-		s.t.Errorf("request %d sent in fate %d", id, s.requests[id])
-	case l.closed[proxySide], l.welcomed != session, l.agreed, l.in.slept == session:
+	case r.fate != waiting:
+		s.t.Errorf("request %d sent in fate %d", id, r.fate)
+	case s.gone[l.in.id]:
+		s.t.Errorf("request %d sent to instance %d, which is lost", id, l.in.n)
+	case l.closed[proxySide], l.welcomed != session, l.agreed, l.in.slept == session && !parting, session != seat.node.session && !parting:
 		s.t.Errorf("request %d sent on link %d: closed %v, welcomed session %d of %d, sleep agreed %v, asleep since session %d",
 			id, l.n, l.closed[proxySide], l.welcomed, session, l.agreed, l.in.slept)
 	}
-	s.requests[id] = sent
-	s.inFlight[id] = true
+	r.fate = sent
+	seat.inFlight[id] = true
 	in := l.in
 	s.frame(l, instanceSide, func() {
-		if in.slept == session || in.m.session == session && in.m.phase == Joining {
+		if in.slept == session && in.m.phase != Leaving || in.m.session == session && in.m.phase == Joining {
 			s.t.Errorf("request %d reached instance %d %v in session %d, slept in %d", id, in.n, in.m.phase, session, in.slept)
 		}
 		if !in.m.Accepting() || in.m.session != session {
@@ -128,10 +225,10 @@ func (s *sim) send(l *simLink, id uint64) {
 			in.reach(func() {
 				s.stepInstance(in, Event{Kind: OnEnded})
 				s.frame(l, proxySide, func() {
-					s.stepNode(Event{Kind: OnHeard, Link: l.n})
-					if s.inFlight[id] {
+					s.stepLink(l, Event{Kind: OnHeard})
+					if seat.inFlight[id] {
 						s.finish(id, sent)
-						s.stepNode(Event{Kind: OnDone})
+						s.stepNode(seat, Event{Kind: OnDone})
 					}
 				})
 			})
@@ -144,186 +241,4 @@ func (s *sim) serving() time.Duration {
 		return s.between(0, 600*time.Millisecond)
 	}
 	return s.between(0, 10*time.Millisecond)
-}
-
-// stepInstance is the runner inside the function.
-func (s *sim) stepInstance(in *simInstance, ev Event) {
-	s.steps++
-	before := in.m.phase
-	acts := in.m.Step(s.now, ev, nil)
-	s.note("instance %d %v => %v %v", in.n, ev, in.m.phase, acts)
-	take(s.taken, before, ev, in.m.phase)
-	for _, a := range acts {
-		s.actInstance(in, a)
-	}
-}
-
-func (s *sim) actInstance(in *simInstance, a Action) {
-	var l *simLink
-	if a.Link != 0 {
-		l = s.links[a.Link]
-	}
-	toProxy := func(ev Event) {
-		ev.Link, ev.Session, ev.Number = a.Link, a.Session, a.Number
-		s.frame(l, proxySide, func() { s.stepNode(ev) })
-	}
-	switch a.Kind {
-	case DoDial:
-		in.dials++
-		dial := in.dials
-		s.after(s.latency(), func() { in.reach(func() { s.dialled(in, dial) }) })
-	case DoHello:
-		toProxy(Event{Kind: OnHello, Instance: in.id})
-	case DoAskSleep:
-		toProxy(Event{Kind: OnSleep})
-	case DoPong:
-		toProxy(Event{Kind: OnPong})
-	case DoBye:
-		toProxy(Event{Kind: OnBye})
-	case DoReset:
-		if l == nil {
-			in.dials++
-			return
-		}
-		s.close(l, instanceSide)
-	case DoReturn:
-		s.sessionOver(in, a.Session, a.Reason)
-	case DoSetTimer:
-		s.after(a.At-s.now+s.between(0, time.Millisecond), func() {
-			in.reach(func() { s.stepInstance(in, Event{Kind: OnTick, Timer: a.Timer}) })
-		})
-	}
-}
-
-// dialled ends a dial. One that was given up may still come through.
-func (s *sim) dialled(in *simInstance, dial int) {
-	if dial != in.dials && s.chance(50) {
-		return
-	}
-	if dial == in.dials && s.chance(10) {
-		s.stepInstance(in, Event{Kind: OnLinkDown})
-		return
-	}
-	l := &simLink{n: uint64(len(s.links)), in: in}
-	s.links = append(s.links, l)
-	if s.chance(5) {
-		s.after(s.between(0, 5*time.Millisecond), func() { s.tear(l, -1) })
-	}
-	s.stepInstance(in, Event{Kind: OnLinkUp, Link: l.n})
-}
-
-// invoke is the platform: it fails, thaws an instance or starts one, and now
-// and then gives one invocation to two.
-func (s *sim) invoke(session uint64) {
-	if s.outstanding {
-		s.t.Errorf("session %d invoked while another is outstanding", session)
-	}
-	s.outstanding = true
-	if s.chance(12) {
-		s.answer(session, []Class{Throttled, NotReady, Unavailable, Missing, Denied}[s.rng.IntN(5)])
-		return
-	}
-	in := s.pick(nil)
-	s.give(in, session)
-	if s.chance(2) {
-		s.give(s.pick(in), session)
-	}
-	if s.chance(2) {
-		// The platform's answer is lost while the instance runs.
-		s.after(s.between(0, 100*time.Millisecond), func() { s.answer(session, Unavailable) })
-	}
-	if s.chance(4) {
-		s.after(s.between(0, 100*time.Millisecond), func() {
-			if in.returns[session] == 0 && !in.dead {
-				s.kill(in)
-				s.answer(session, Gone)
-			}
-		})
-	}
-	if s.chance(3) {
-		s.after(s.between(0, 100*time.Millisecond), func() {
-			in.reach(func() { s.stepInstance(in, Event{Kind: OnNotice}) })
-		})
-	}
-}
-
-// pick is a frozen instance or a new one. Some of the frozen are reclaimed.
-func (s *sim) pick(not *simInstance) *simInstance {
-	var idle []*simInstance
-	for _, in := range s.instances {
-		switch {
-		case in.dead || !in.frozen || in == not:
-		case s.chance(3):
-			s.kill(in)
-		default:
-			idle = append(idle, in)
-		}
-	}
-	if len(idle) == 0 || s.chance(3) {
-		return s.start()
-	}
-	return idle[s.rng.IntN(len(idle))]
-}
-
-func (s *sim) give(in *simInstance, session uint64) {
-	in.returns[session] = 0
-	delay := s.latency()
-	if len(in.backlog) == 0 && in.m.session == 0 {
-		delay += s.between(0, 30*time.Millisecond)
-	}
-	in.frozen = true
-	terms := Terms{
-		Left: s.between(100*time.Millisecond, 3*time.Second), Linger: s.lingering(),
-		JoinBudget: 300 * time.Millisecond, WelcomeBudget: 40 * time.Millisecond,
-		AnswerBudget: 60 * time.Millisecond, RedialFor: 150 * time.Millisecond,
-	}
-	s.after(delay, func() {
-		if in.dead {
-			return
-		}
-		s.thaw(in, func() {
-			s.stepInstance(in, Event{Kind: OnInvoked, Session: session, Epoch: 1, Terms: terms})
-		})
-	})
-}
-
-// lingering is a time, or a quantum to mind.
-func (s *sim) lingering() wire.Linger {
-	l := wire.Linger{Stay: s.between(1, 120*time.Millisecond)}
-	if s.chance(50) {
-		return l
-	}
-	l.Quantum = s.between(time.Millisecond, 100*time.Millisecond)
-	l.Margin = s.between(0, l.Quantum-1)
-	l.Extra = s.chance(50)
-	return l
-}
-
-// sessionOver is an instance's return: the caller hears of it, and the process
-// freezes, a little later, in either order.
-func (s *sim) sessionOver(in *simInstance, session uint64, r Reason) {
-	in.returns[session]++
-	if in.returns[session] > 1 {
-		s.t.Errorf("instance %d returned session %d twice", in.n, session)
-	}
-	if r == Slept {
-		in.slept = session
-	}
-	s.answer(session, OK)
-	s.after(s.between(0, 3*time.Millisecond), func() {
-		if in.m.phase == Idle {
-			in.frozen = true
-		}
-	})
-}
-
-// answer is the end of an invocation, as the caller hears it: only once.
-func (s *sim) answer(session uint64, c Class) {
-	s.after(s.between(0, 3*time.Millisecond), func() {
-		if session != s.node.session || !s.outstanding {
-			return
-		}
-		s.outstanding = false
-		s.stepNode(Event{Kind: OnReturned, Session: session, Class: c})
-	})
 }

@@ -8,25 +8,44 @@ import (
 
 // sleep answers a node that asks to sleep. The node says how many requests it
 // received: if that is all that were sent and all are over, it may go, and the
-// phase changes in this same step, so that no request follows the agreement.
+// answer takes effect in this same step, so that no request follows the
+// agreement.
 func (n *Node) sleep(now time.Duration, ev Event, acts []Action) []Action {
-	if n.phase != Awake && n.phase != Checking || ev.Session != n.session || ev.Link != n.link {
+	if ev.Session != n.greeting || ev.Link == 0 || ev.Link != n.link {
 		return acts
 	}
-	if ev.Number != n.sent || n.inFlight > 0 || len(n.queue) > 0 {
-		acts = append(acts, Action{Kind: DoStay, Session: n.session, Link: n.link})
-		return n.hear(now, ev.Link, acts)
+	// An instance that leaves has no session while one is awaited here: its time
+	// to serve begins when that returns.
+	early := n.outstanding && n.farewell == withLink
+	if n.phase != Awake && n.phase != Checking && !n.serves() && !early {
+		return acts
 	}
-	n.phase, n.agreed, n.heard = Ending, true, now
+	if early || n.kept || ev.Number != n.sent || n.inFlight > 0 || len(n.queue) > 0 {
+		stay := Action{Kind: DoStay, Session: ev.Session, Link: n.link}
+		if n.kept {
+			stay.Number = keptStay
+		}
+		return n.hear(now, ev.Link, append(acts, stay))
+	}
+	n.agreed, n.heard = true, now
+	if n.phase != Parting {
+		n.phase = Ending
+	}
 	acts = n.timers.clear(TimerPing, acts)
-	return append(acts, Action{Kind: DoAgreeSleep, Session: n.session, Link: n.link})
+	return append(acts, Action{Kind: DoAgreeSleep, Session: ev.Session, Link: n.link})
 }
 
 // bye takes leave of a node that must end whatever is on its way to it. What
 // crossed the bye will not be answered.
 func (n *Node) bye(now time.Duration, ev Event, acts []Action) []Action {
-	if n.phase != Awake && n.phase != Checking && n.phase != Ending ||
-		ev.Session != n.session || ev.Link == 0 || ev.Link != n.link {
+	if ev.Session != n.greeting || ev.Link == 0 || ev.Link != n.link {
+		return acts
+	}
+	switch n.phase {
+	case Parting:
+		return n.parted(now, acts)
+	case Awake, Checking, Ending:
+	default:
 		return acts
 	}
 	acts = n.failSent(wire.CodeUnavailable, acts)

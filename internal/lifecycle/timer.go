@@ -15,6 +15,8 @@ const (
 	TimerRest                // the back-off before the next invoke
 	TimerPing                // the preflight's answer
 	TimerUnlink              // the queue's patience while the link is lost
+	TimerWarm                // the next warm-up of a node that is asleep
+	TimerLeave               // the end of an instance that leaves without a session
 
 	// Timers of an Instance.
 
@@ -24,13 +26,13 @@ const (
 	TimerLinger   // another request
 	TimerAnswer   // the answer to SLEEP
 	TimerRedial   // the welcome after a lost link
-	TimerDeadline // the platform's limit, less a margin
+	TimerDeadline // the platform's limit or the end of its notice, less a margin
 
 	timerKinds
 )
 
 var timerNames = [timerKinds]string{
-	"wake", "rest", "ping", "unlink",
+	"wake", "rest", "ping", "unlink", "warm", "leave",
 	"welcome", "join", "dial", "linger", "answer", "redial", "deadline",
 }
 

@@ -13,28 +13,41 @@ import (
 )
 
 // TestTranscripts plays the scenarios under testdata. A command is `proxy` for
-// the Node or `instance` for the Instance of the file; its lines are a time and
-// an event in the form that Event.String prints, with one letter for an
-// instance. Run with -rewrite to make the answers anew.
+// the Node or `instance` for the Instance of the file, `seat` for a second Node
+// that shares the first one's holdings; its lines are a time and an event in the
+// form that Event.String prints, with one letter for an instance. Run with
+// -rewrite to make the answers anew.
 func TestTranscripts(t *testing.T) { playTranscripts(t, map[string]int{}) }
 
 // playTranscripts counts the arrows it takes in taken.
 func playTranscripts(t *testing.T, taken map[string]int) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		var node *Node
+		var node, seat *Node
 		var inst *Instance
+		var holdings Holdings
+		playNode := func(t *testing.T, d *datadriven.TestData, n, other *Node) string {
+			return play(t, d, func(now time.Duration, ev Event) ([]Action, string) {
+				if other != nil {
+					n.Above(other.Session())
+				}
+				before := n.phase
+				acts := n.Step(now, ev, nil)
+				take(taken, before, ev, n.phase)
+				return acts, fmt.Sprintf("%v, %d queued, %d in flight", n.phase, len(n.queue), n.inFlight)
+			})
+		}
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			switch d.Cmd {
 			case "proxy":
 				if node == nil {
-					node = newTestNode(t, d)
+					node = newTestNode(t, d, &holdings)
 				}
-				return play(t, d, func(now time.Duration, ev Event) ([]Action, string) {
-					before := node.phase
-					acts := node.Step(now, ev, nil)
-					take(taken, before, ev, node.phase)
-					return acts, fmt.Sprintf("%v, %d queued, %d in flight", node.phase, len(node.queue), node.inFlight)
-				})
+				return playNode(t, d, node, seat)
+			case "seat":
+				if seat == nil {
+					seat = newTestNode(t, d, &holdings)
+				}
+				return playNode(t, d, seat, node)
 			case "instance":
 				if inst == nil {
 					inst = new(Instance)
@@ -52,9 +65,9 @@ func playTranscripts(t *testing.T, taken map[string]int) {
 	})
 }
 
-func newTestNode(t *testing.T, d *datadriven.TestData) *Node {
+func newTestNode(t *testing.T, d *datadriven.TestData, h *Holdings) *Node {
 	t.Helper()
-	cfg := Config{Seed: 1}
+	cfg := Config{Seed: 1, Holdings: h}
 	for _, a := range d.CmdArgs {
 		switch a.Key {
 		case "ping-every-request":
@@ -65,6 +78,12 @@ func newTestNode(t *testing.T, d *datadriven.TestData) *Node {
 			a.Scan(t, 0, &cfg.UnheardLimit)
 		case "wake-budget":
 			cfg.WakeBudget = duration(t, d, a.Vals[0])
+		case "warm-every":
+			cfg.WarmEvery = duration(t, d, a.Vals[0])
+		case "warm-phase":
+			cfg.WarmPhase = duration(t, d, a.Vals[0])
+		case "warm-for":
+			cfg.WarmFor = duration(t, d, a.Vals[0])
 		default:
 			d.Fatalf(t, "unknown setting %q", a.Key)
 		}
@@ -131,6 +150,8 @@ func parseEvent(t *testing.T, d *datadriven.TestData, words []string) Event {
 			ev.Instance = testInstance(value)
 		case "class":
 			ev.Class = named(t, d, value, classes)
+		case "cause":
+			ev.Cause = named(t, d, value, causes)
 		case "timer":
 			ev.Timer = named(t, d, value, timerKinds)
 		case "code":

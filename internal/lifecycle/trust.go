@@ -63,8 +63,11 @@ func (n *Node) linkLost(now time.Duration, link uint64, acts []Action) []Action 
 	}
 	acts = n.failSent(wire.CodeUnavailable, acts)
 	n.link = 0
-	if n.phase == Awake || n.phase == Checking {
+	switch n.phase {
+	case Awake, Checking:
 		return n.unlink(now, acts)
+	case Parting:
+		return n.parted(now, acts)
 	}
 	return acts
 }

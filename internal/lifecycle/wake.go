@@ -6,29 +6,6 @@ import (
 	"github.com/infinicache/infinicache/internal/wire"
 )
 
-// poke wakes the node, or checks a silent link, as a request would, but leaves
-// nothing in the queue. A runner whose requests wait long for an answer pokes.
-func (n *Node) poke(now time.Duration, acts []Action) []Action {
-	if n.stopped {
-		return acts
-	}
-	switch n.phase {
-	case Asleep:
-		return n.wake(now, acts)
-	case Awake:
-		trust := n.cfg.TrustFor
-		if n.inFlight > 0 {
-			trust = min(trust, n.cfg.QuietFor)
-		}
-		if now-n.heard > trust {
-			return n.preflight(now, acts)
-		}
-	case Unlinked, Ending, Resting:
-		n.poked = true
-	}
-	return acts
-}
-
 // wake invokes a node that is asleep.
 func (n *Node) wake(now time.Duration, acts []Action) []Action {
 	if n.failures > 0 && now-n.rested >= n.cfg.WakeBudget {
@@ -43,8 +20,10 @@ func (n *Node) wake(now time.Duration, acts []Action) []Action {
 func (n *Node) invoke(now time.Duration, acts []Action) []Action {
 	n.numbers++
 	n.session = n.numbers
+	n.cause = n.wantedFor()
 	n.outstanding, n.greeted, n.agreed, n.poked = true, false, false, false
-	acts = append(acts, Action{Kind: DoInvoke, Session: n.session})
+	acts = n.timers.clear(TimerWarm, acts)
+	acts = append(acts, Action{Kind: DoInvoke, Session: n.session, Cause: n.cause})
 	// A wake after a rest goes on with the budget of the first.
 	if n.phase != Resting || !n.timers.isSet(TimerWake) {
 		acts = n.timers.arm(TimerWake, now+n.cfg.WakeBudget, acts)
@@ -59,48 +38,54 @@ func (n *Node) returned(now time.Duration, ev Event, acts []Action) []Action {
 	if !n.outstanding || ev.Session != n.session {
 		return acts
 	}
-	n.outstanding = false
+	n.outstanding, n.kept, n.ended = false, false, now
 	acts = n.failSent(wire.CodeUnavailable, acts)
 	slept := n.phase == Ending && n.agreed && ev.Class == OK
-	if n.greeted && !slept {
+	if n.greeted && (!slept || n.farewell == withSession) {
 		// Without an agreed sleep the two ends do not know of each other what
-		// they sent last, so the link is no use to the next session.
+		// they sent last, so the link is no use to the next session. Nor is one
+		// to an instance that has ended.
 		acts = n.closeLink(acts)
 	}
 	acts = n.timers.clear(TimerPing, acts)
 	acts = n.timers.clear(TimerUnlink, acts)
 	if n.greeted {
-		n.holdings.left(n.speaker)
-		acts = append(acts, Action{Kind: NoteSlept, Session: n.session})
+		n.holdings.left(n.speaker, n.session)
+		acts = append(acts, Action{Kind: NoteSlept, Session: n.session, Cause: n.cause})
 		if ev.Class == Gone {
 			acts = n.lose(n.speaker, acts)
 		}
+	}
+	if n.farewell != noFarewell && n.link == 0 {
+		acts = n.gone(acts)
 	}
 	acts = n.judgeAges(now, acts)
 	n.phase = Asleep
 	switch {
 	case n.stopped:
 		return acts
+	case n.farewell != noFarewell:
+		return n.part(now, acts)
 	case !n.greeted || ev.Class != OK:
 		return n.rest(now, ev.Class, acts)
 	}
 	n.failures = 0
-	if len(n.queue) > 0 || n.poked {
+	if n.wanted() {
 		return n.invoke(now, acts)
 	}
-	return n.timers.clear(TimerWake, acts)
+	return n.fallAsleep(now, acts)
 }
 
 // rest follows a failed wake. After MaxWakes of them nobody waits for the next.
 func (n *Node) rest(now time.Duration, class Class, acts []Action) []Action {
 	n.failures++
-	n.barred = class.hopeless()
+	n.barred, n.bar = class.hopeless(), class.code()
 	pause := n.cfg.BackoffMax
 	if !n.barred {
 		pause = n.backoff()
 	}
 	if n.barred || n.failures >= n.cfg.MaxWakes {
-		acts = n.failQueue(wire.CodeUnavailable, acts)
+		acts = n.failQueue(n.bar, acts)
 		acts = n.timers.clear(TimerWake, acts)
 		n.poked = false
 	}
@@ -122,9 +107,8 @@ func (n *Node) backoff() time.Duration {
 
 func (n *Node) restOver(now time.Duration, acts []Action) []Action {
 	n.rested, n.barred = now, false
-	if len(n.queue) > 0 || n.poked {
+	if n.wanted() {
 		return n.invoke(now, acts)
 	}
-	n.phase = Asleep
-	return n.timers.clear(TimerWake, acts)
+	return n.fallAsleep(now, acts)
 }

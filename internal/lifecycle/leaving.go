@@ -1,0 +1,68 @@
+package lifecycle
+
+import "time"
+
+// leaveLinger is how long an instance that leaves waits for a request, after it
+// said so and after each.
+const leaveLinger = 100 * time.Millisecond
+
+// noticed takes the platform's word that it ends the instance in so many
+// milliseconds. Zero leaves no time for anything but a bye.
+func (m *Instance) noticed(now time.Duration, milliseconds uint64, acts []Action) []Action {
+	switch {
+	case milliseconds == 0:
+		return m.end(Notice, acts)
+	case m.ends != 0:
+		return acts
+	}
+	left := said(milliseconds)
+	m.ends = now + left
+	if m.phase == Idle && m.link == 0 {
+		return m.leave(acts)
+	}
+	at := m.ends - min(left/10, leaveLinger)
+	if !m.timers.isSet(TimerDeadline) || at < m.timers.at[TimerDeadline] {
+		acts = m.timers.arm(TimerDeadline, at, acts)
+	}
+	switch m.phase {
+	case Idle:
+		m.received, m.asks = 0, 0
+		return m.announce(now, acts)
+	case Serving, Asking:
+		return m.announce(now, acts)
+	}
+	return acts // at the welcome
+}
+
+// announce tells the proxy how much time is left. An agreement to a SLEEP that
+// is on its way says nothing about that yet.
+func (m *Instance) announce(now time.Duration, acts []Action) []Action {
+	m.phase, m.crossed = Leaving, m.asking()
+	left := max(1, (m.ends-now)/time.Millisecond)
+	acts = append(acts, Action{Kind: DoNotice, Session: m.session, Link: m.link, Number: uint64(left)})
+	if m.crossed {
+		return acts
+	}
+	return m.linger(now, acts)
+}
+
+// released ends the session of an instance that leaves, by the agreement to a
+// SLEEP. If the proxy agreed before it knew of the notice, it takes its requests
+// to the link when it sees the session return, and counts them from there.
+func (m *Instance) released(now time.Duration, acts []Action) []Action {
+	if !m.crossed {
+		return m.finish(Notice, acts)
+	}
+	m.crossed, m.received = false, 0
+	acts = m.timers.clear(TimerAnswer, acts)
+	return m.linger(now, m.giveBack(Slept, acts))
+}
+
+// leave says, once, that the process may end.
+func (m *Instance) leave(acts []Action) []Action {
+	if m.ends == 0 || m.left {
+		return acts
+	}
+	m.left = true
+	return append(acts, Action{Kind: DoLeave})
+}
