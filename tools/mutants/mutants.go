@@ -6,7 +6,6 @@ const (
 	lifecycle = "./internal/lifecycle"
 	pool      = "./internal/pool"
 	catalog   = "./internal/catalog"
-	proxy     = "./internal/proxy"
 	stripe    = "./internal/stripe"
 	workloads = "./internal/simcache"
 )
@@ -115,8 +114,8 @@ var mutants = []mutant{
 		old: `case v.gone || v.pins > 0:`, new: `case v.gone:`,
 	},
 	{
-		name: "commit below the quorum", file: "internal/proxy/settle.go", tests: proxy,
-		old: `return u.plan.Shape.Data + (u.plan.Shape.Parity+1)/2 }`, new: `return u.plan.Shape.Data - 1 }`,
+		name: "commit below the quorum", file: "internal/proxy/settle.go", tests: workloads + " -run TestPutNeedsItsQuorum",
+		old: `return u.plan.Shape.Data + (u.plan.Shape.Parity+1)/2 }`, new: `return u.plan.Shape.Data }`,
 	},
 	{
 		name: "serve a fetch of another version", file: "internal/store/index.go", tests: "./internal/store",
@@ -156,7 +155,7 @@ var mutants = []mutant{
 `,
 	},
 	{
-		name: "repair onto a node of the stripe", file: "internal/proxy/repair.go", tests: proxy,
+		name: "repair onto a node of the stripe", file: "internal/proxy/repair.go", tests: workloads + " -run TestRepairKeepsChunksApart",
 		old: `nodes, err := p.tryPlace(1, cost, members)`, new: `nodes, err := p.tryPlace(1, cost, nil)`,
 	},
 	{
