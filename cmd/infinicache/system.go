@@ -118,10 +118,11 @@ func (s *system) run(ctx context.Context, ready func()) error {
 		defer s.reign.driver.Close()
 	}
 	return runParts(ctx, s.parts(), func() {
-		attrs := []any{"nodes", s.cfg.nodes, "memory", s.cfg.memory, "seed", s.cfg.seed}
+		attrs := []any{"nodes", s.cfg.nodes, "memory", s.cfg.memory}
 		if s.reign != nil {
 			attrs = append(attrs, "epoch", s.reign.epoch)
 		}
+		attrs = append(attrs, "seed", s.cfg.seed)
 		for _, p := range s.places() {
 			attrs = append(attrs, p.name, p.at)
 		}
