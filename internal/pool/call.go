@@ -16,14 +16,18 @@ const (
 	callFetch callKind = iota
 	callStore
 	callFree
+	callList
+	callNothing // was for an instance that does not speak any more
 )
 
 // Call is one request to a node, from the asking to its end. It is guarded by
 // its node's mutex.
 type Call struct {
-	kind callKind
-	n    *node
-	id   uint64
+	kind  callKind
+	s     *seat // nil if it was over at once
+	id    uint64
+	cause lifecycle.Cause
+	only  *instance // that it is for; nil for whichever speaks
 
 	link   *nodeLink // once sent
 	stream uint32
@@ -38,13 +42,20 @@ type Call struct {
 	sink     stripe.Sink
 
 	// store
-	size   uint32
-	cost   int64
-	record []byte
-	wait   []waiting // blocks that came before there was a link
-	done   func(catalog.Place, error)
+	size     uint32
+	cost     int64
+	reserved int64 // of that, in the node's books
+	record   []byte
+	wait     []waiting // blocks that came before there was a link
+	done     func(catalog.Place, error)
 	// exhumed: the chunk was dead in the instance until this Store was sent.
 	exhumed bool
+	copied  bool // from another instance of the node: no place names it
+
+	// list
+	listAfter uint64
+	visit     func(wire.Held)
+	listed    func(position uint64, err error)
 
 	// free
 	frees  []dead
@@ -64,22 +75,21 @@ type waiting struct {
 // chunk fails with wire.ErrNotHeld if the very instance named by at denies that
 // it holds it, with wire.ErrLost if that instance is gone, and with
 // wire.ErrUnheard if another one plays the node.
-func (p *Pool) Fetch(at catalog.Place, chunk wire.Chunk, from, to, credit uint32, sink stripe.Sink) *Call {
-	c := &Call{kind: callFetch, chunk: chunk, at: at, from: from, to: to, next: from, credit: credit, sink: sink}
-	if at.Instance == 0 || int(at.Node) >= len(p.nodes) {
+func (p *Pool) Fetch(at catalog.Place, chunk wire.Chunk, from, to, credit uint32, cause lifecycle.Cause, sink stripe.Sink) *Call {
+	c := &Call{kind: callFetch, cause: cause, chunk: chunk, at: at, from: from, to: to, next: from, credit: credit, sink: sink}
+	n := p.node(at.Node)
+	if at.Instance == 0 || n == nil {
 		c.over = true
 		sink.End(chunk.Index, wire.ErrLost)
 		return c
 	}
-	n := p.nodes[at.Node]
-	c.n = n
 	n.mu.Lock()
 	// Another instance would only answer that it does not hold the chunk.
 	var refused error
 	switch state := n.stateOf(at.Instance); {
 	case state == Lost:
 		refused = wire.ErrLost
-	case state == Unheard && n.machine.Phase() == lifecycle.Awake:
+	case state == Unheard && n.ordinary().serving():
 		refused = wire.ErrUnheard
 	}
 	if refused != nil {
@@ -88,7 +98,7 @@ func (p *Pool) Fetch(at catalog.Place, chunk wire.Chunk, from, to, credit uint32
 		sink.End(chunk.Index, refused)
 		return c
 	}
-	after := n.begin(c)
+	after := n.seatFor(n.lots[at.Instance]).begin(c)
 	n.mu.Unlock()
 	run(after)
 	return c
@@ -98,14 +108,21 @@ func (p *Pool) Fetch(at catalog.Place, chunk wire.Chunk, from, to, credit uint32
 // hands to Block. The reservation of its Cost is the call's from now on. record
 // is read until the call ends. done is called once, without locks, with the
 // place where the chunk is, or with why it is not kept.
-func (p *Pool) Store(node uint32, chunk wire.Chunk, size uint32, record []byte, done func(catalog.Place, error)) *Call {
+func (p *Pool) Store(node uint32, chunk wire.Chunk, size uint32, record []byte, cause lifecycle.Cause, done func(catalog.Place, error)) *Call {
+	cost := Cost(int(size), len(record))
 	c := &Call{
-		kind: callStore, n: p.nodes[node], chunk: chunk, size: size,
-		cost: Cost(int(size), len(record)), record: record, done: done,
+		kind: callStore, cause: cause, chunk: chunk, size: size,
+		cost: cost, reserved: cost, record: record, done: done,
 	}
-	c.n.mu.Lock()
-	after := c.n.begin(c)
-	c.n.mu.Unlock()
+	n := p.node(node)
+	if n == nil {
+		c.over = true
+		done(catalog.Place{}, wire.ErrLost)
+		return c
+	}
+	n.mu.Lock()
+	after := n.ordinary().begin(c)
+	n.mu.Unlock()
 	run(after)
 	return c
 }
@@ -113,10 +130,15 @@ func (p *Pool) Store(node uint32, chunk wire.Chunk, size uint32, record []byte, 
 // Block hands over a block of a Store. body must not change until owner is
 // released, which happens once, whatever becomes of the call.
 func (c *Call) Block(b wire.Block, body []byte, owner link.Releaser) {
-	c.n.mu.Lock()
+	if c.s == nil {
+		owner.Release()
+		return
+	}
+	mu := &c.s.n.mu
+	mu.Lock()
 	switch {
-	case c.over:
-		c.n.mu.Unlock()
+	case c.over || c.kind == callNothing:
+		mu.Unlock()
 		owner.Release()
 		return
 	case c.link == nil:
@@ -126,18 +148,18 @@ func (c *Call) Block(b wire.Block, body []byte, owner link.Releaser) {
 		// means that the link is ending, and with it the call.
 		_ = c.link.conn.SendBlock(c.stream, b, body, nil, owner)
 	}
-	c.n.mu.Unlock()
+	mu.Unlock()
 }
 
 // Credit allows n more bytes of a Fetch.
 func (c *Call) Credit(n uint32) {
-	if c.n == nil {
+	if c.s == nil {
 		return
 	}
-	c.n.mu.Lock()
-	defer c.n.mu.Unlock()
+	c.s.n.mu.Lock()
+	defer c.s.n.mu.Unlock()
 	switch {
-	case c.over:
+	case c.over || c.kind == callNothing:
 	case c.link == nil:
 		c.credit += n
 	default:
@@ -148,10 +170,10 @@ func (c *Call) Credit(n uint32) {
 // Cancel gives the call up: its sink hears nothing more but a Block for a Buffer
 // that it gave before; a Store's done is called with wire.ErrCanceled.
 func (c *Call) Cancel() {
-	if c.n == nil {
+	if c.s == nil {
 		return
 	}
-	n := c.n
+	n := c.s.n
 	n.mu.Lock()
 	if c.over {
 		n.mu.Unlock()
@@ -163,7 +185,7 @@ func (c *Call) Cancel() {
 		_ = c.link.conn.Send(wire.TypeCancel, 0, c.stream, nil)
 		after = c.giveUp(after)
 	} else {
-		after = n.stepLocked(lifecycle.Event{Kind: lifecycle.OnCancel, ID: c.id}, after)
+		after = c.s.stepLocked(lifecycle.Event{Kind: lifecycle.OnCancel, ID: c.id}, after)
 	}
 	n.mu.Unlock()
 	run(after)
@@ -173,38 +195,40 @@ func (c *Call) Cancel() {
 // node has answered.
 func (c *Call) giveUp(after []func()) []func() {
 	c.over = true
-	if c.kind == callStore {
-		done := c.done
-		after = append(after, func() { done(catalog.Place{}, wire.ErrCanceled) })
+	switch c.kind {
+	case callStore:
+		after = append(after, func() { c.done(catalog.Place{}, wire.ErrCanceled) })
+	case callList:
+		after = append(after, func() { c.listed(0, wire.ErrCanceled) })
 	}
 	return after
 }
 
 // drop ends a call that was never sent.
-func (n *node) drop(c *Call, err error, after []func()) []func() {
-	delete(n.queued, c.id)
-	if c.kind == callStore {
-		n.reserved -= c.cost
-	}
-	return n.tell(c, err, after)
+func (s *seat) drop(c *Call, err error, after []func()) []func() {
+	delete(s.queued, c.id)
+	s.n.reserved -= c.reserved
+	return s.tell(c, err, 0, after)
 }
 
 // tell ends a call for its asker.
-func (n *node) tell(c *Call, err error, after []func()) []func() {
+func (s *seat) tell(c *Call, err error, value uint64, after []func()) []func() {
 	if c.kind == callFree {
-		return append(after, n.freesDone(c, err)...)
+		return append(after, s.freesDone(c, err)...)
 	}
 	if c.over {
 		return after
 	}
 	c.over = true
-	switch c.kind {
-	case callFetch:
+	switch {
+	case c.sink != nil:
 		after = append(after, func() { c.sink.End(c.chunk.Index, err) })
-	case callStore:
-		at := catalog.Place{Node: n.id}
-		if err == nil {
-			at.Instance = c.link.instance.number
+	case c.listed != nil:
+		after = append(after, func() { c.listed(value, err) })
+	case c.done != nil:
+		at := catalog.Place{Node: s.n.id}
+		if err == nil && !c.copied {
+			at.Instance = c.link.instance.open.number
 		}
 		after = append(after, func() {
 			for _, w := range c.wait {
@@ -218,60 +242,66 @@ func (n *node) tell(c *Call, err error, after []func()) []func() {
 }
 
 // answered ends a sent call by the node's own answer.
-func (n *node) answered(l *nodeLink, c *Call, err error, value uint64) []func() {
+func (s *seat) answered(l *nodeLink, c *Call, err error, value uint64) []func() {
 	delete(l.calls, c.stream)
+	s.n.reserved -= c.reserved
 	var after []func()
 	switch c.kind {
 	case callStore:
-		n.reserved -= c.cost
 		if err == nil {
 			l.instance.held += c.cost
+			if !c.over && !c.copied {
+				l.instance.open.chunks++
+			}
 		}
 		// Kept, but its asker is gone; or not kept, and whether the one that it
 		// was to replace is still there is not known.
 		if err == nil && c.over || err != nil && c.exhumed {
 			l.instance.bury(dead{c.chunk, c.cost})
-			after = n.freeSoon(l.instance)
+			after = s.n.freeSoon(l.instance)
 		}
 	case callFree:
 		if err == nil {
-			n.freed(l, c, int64(min(value, math.MaxInt64)))
+			s.freed(l, c, int64(min(value, math.MaxInt64)))
 		}
+	case callFetch:
+		if err == nil && c.next != c.to {
+			err = wire.Errorf(wire.CodeShort, "chunk ended at block %d of %d", c.next, c.to)
+		}
+		if wire.CodeOf(err) == wire.CodeNotHeld {
+			err = s.n.notHeld(c, l.instance)
+		}
+	case callNothing:
+		err = wire.ErrUnheard
 	}
-	if c.kind == callFetch && err == nil && c.next != c.to {
-		err = wire.Errorf(wire.CodeShort, "chunk ended at block %d of %d", c.next, c.to)
-	}
-	if c.kind == callFetch && wire.CodeOf(err) == wire.CodeNotHeld {
-		err = n.notHeld(c)
-	}
-	after = n.tell(c, err, after)
-	return n.stepLocked(lifecycle.Event{Kind: lifecycle.OnDone}, after)
+	after = s.tell(c, err, value, after)
+	return s.stepLocked(lifecycle.Event{Kind: lifecycle.OnDone}, after)
 }
 
-// notHeld says what it means that the instance that speaks does not hold a chunk:
-// if it is the one that was asked for, it has the last word.
-func (n *node) notHeld(c *Call) error {
-	switch n.stateOf(c.at.Instance) {
-	case Unheard:
-		return wire.ErrUnheard
-	case Lost:
+// notHeld says what it means that an instance does not hold a chunk: if it is the
+// only one that should, it has the last word.
+func (n *node) notHeld(c *Call, i *instance) error {
+	switch l := n.lots[c.at.Instance]; {
+	case l == nil:
 		return wire.ErrLost
-	default:
+	case len(l.holders) == 1 && l.heldBy(i):
 		return wire.ErrNotHeld
+	default:
+		return wire.ErrUnheard
 	}
 }
 
 // broken ends a sent call whose link or session is over. The instance may have
 // kept the chunk of a Store or not: it is dead, and counted until it is heard
 // of again.
-func (n *node) broken(l *nodeLink, c *Call, err error, after []func()) []func() {
+func (s *seat) broken(l *nodeLink, c *Call, err error, after []func()) []func() {
 	delete(l.calls, c.stream)
+	s.n.reserved -= c.reserved
 	if c.kind == callStore {
-		n.reserved -= c.cost
 		l.instance.held += c.cost
 		l.instance.bury(dead{c.chunk, c.cost})
 	}
-	return n.tell(c, err, after)
+	return s.tell(c, err, 0, after)
 }
 
 func run(after []func()) {

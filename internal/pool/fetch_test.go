@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/infinicache/infinicache/internal/catalog"
+	"github.com/infinicache/infinicache/internal/lifecycle"
 	"github.com/infinicache/infinicache/internal/wire"
 )
 
@@ -39,7 +40,7 @@ func TestFetch(t *testing.T) {
 			"failed in between": {[]wire.Block{{Stripe: 2, Chunk: 1, Index: 4}}, wire.ErrInternal, wire.CodeInternal, len(one)},
 		} {
 			got := &sink{}
-			r.pool.Fetch(at, c, 4, 6, 1<<20, got)
+			r.pool.Fetch(at, c, 4, 6, 1<<20, lifecycle.Serve, got)
 			var m wire.Fetch
 			f := e.want(wire.TypeFetch, &m)
 			if m.Chunk != c || m.From != 4 || m.To != 6 || m.Credit != 1<<20 {
@@ -65,7 +66,7 @@ func TestFetchPassesCreditOn(t *testing.T) {
 		e, _ := r.join(s, 1, 0, 0)
 		r.sleep(s, e, 0)
 		got := &sink{}
-		call := r.pool.Fetch(catalog.Place{Instance: 1}, wire.Chunk{Version: 1}, 0, 8, 100, got)
+		call := r.pool.Fetch(catalog.Place{Instance: 1}, wire.Chunk{Version: 1}, 0, 8, 100, lifecycle.Serve, got)
 		call.Credit(50) // before it is sent
 		s = r.invoked()
 		e.send(wire.TypeHello, 0, 0, s.hello(1, 0, 0)) // on the kept link
@@ -95,7 +96,7 @@ func TestFetchPassesCreditOn(t *testing.T) {
 func TestLinkCutInMidBlock(t *testing.T) {
 	awake(t, func(t *testing.T, r *rig, s *session, e *end, at catalog.Place) {
 		got := &sink{}
-		r.pool.Fetch(at, wire.Chunk{Version: 1}, 0, 1, 1<<20, got)
+		r.pool.Fetch(at, wire.Chunk{Version: 1}, 0, 1, 1<<20, lifecycle.Serve, got)
 		f := e.want(wire.TypeFetch, nil)
 		var head [wire.HeaderSize + wire.BlockMetaSize]byte
 		wire.Header{Type: wire.TypeBlock, Stream: f.Stream, Meta: wire.BlockMetaSize, Body: 1000}.Put(head[:])
@@ -109,7 +110,7 @@ func TestLinkCutInMidBlock(t *testing.T) {
 		}
 		// The same instance on a new link goes on in the same session.
 		e2, number := r.join(s, 1, 0, 0)
-		r.pool.Fetch(at, wire.Chunk{Version: 1}, 0, 1, 1<<20, &sink{})
+		r.pool.Fetch(at, wire.Chunk{Version: 1}, 0, 1, 1<<20, lifecycle.Serve, &sink{})
 		e2.want(wire.TypeFetch, nil)
 		if number != 0 {
 			t.Errorf("welcome %d, want 0", number)

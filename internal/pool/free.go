@@ -48,18 +48,31 @@ func (i *instance) collect() []dead {
 }
 
 // Free says that a chunk is not needed any more. Its bytes count as held until
-// the instance has confirmed that it let go; an instance that sleeps hears of it
-// when it is next awake, see Flush.
+// the instances that hold it have confirmed that they let go; one that sleeps
+// hears of it when it is next awake, see Flush.
 func (p *Pool) Free(at catalog.Place, chunk wire.Chunk, cost int64) {
-	if at.Instance == 0 || int(at.Node) >= len(p.nodes) {
+	n := p.node(at.Node)
+	if at.Instance == 0 || n == nil {
 		return
 	}
-	n := p.nodes[at.Node]
 	n.mu.Lock()
 	var after []func()
-	if i := n.known(at.Instance); i != nil {
-		i.bury(dead{chunk, cost})
-		after = n.freeSoon(i)
+	if l := n.lots[at.Instance]; l != nil {
+		for _, i := range n.instances {
+			switch {
+			case l.heldBy(i):
+				i.bury(dead{chunk, cost})
+			case i.partial:
+				i.bury(dead{chunk, 0}) // it may hold a copy
+			default:
+				continue
+			}
+			after = append(after, n.freeSoon(i)...)
+		}
+		n.dwindle(l)
+		if l.chunks == 0 {
+			after = n.tellHeld(after)
+		}
 	}
 	n.mu.Unlock()
 	run(after)
@@ -67,13 +80,15 @@ func (p *Pool) Free(at catalog.Place, chunk wire.Chunk, cost int64) {
 
 // freeSoon has an awake instance let go of its dead, now or in a moment.
 func (n *node) freeSoon(i *instance) []func() {
-	switch {
-	case i != n.current || n.machine.Phase() != lifecycle.Awake:
-	case len(i.dead) >= freeBatch || i.deadBytes >= freeBytes:
-		return n.sendFrees()
-	case !n.freeing.soon:
-		n.freeing.soon = true
-		time.AfterFunc(freeDelay, n.freeLate)
+	for _, s := range n.seats {
+		switch {
+		case i != s.current || !s.serving():
+		case len(i.dead) >= freeBatch || i.deadBytes >= freeBytes:
+			return s.sendFrees()
+		case !s.freeing.soon:
+			s.freeing.soon = true
+			time.AfterFunc(freeDelay, s.freeLate)
+		}
 	}
 	return nil
 }
@@ -88,25 +103,33 @@ const (
 
 // freeLate sends what was gathered, if the node is still awake. Otherwise its
 // next welcome does.
-func (n *node) freeLate() {
-	n.mu.Lock()
-	n.freeing.soon = false
+func (s *seat) freeLate() {
+	s.n.mu.Lock()
+	s.freeing.soon = false
 	var after []func()
-	if n.machine.Phase() == lifecycle.Awake {
-		after = n.sendFrees()
+	if s.serving() {
+		after = s.sendFrees()
 	}
-	n.mu.Unlock()
+	s.n.mu.Unlock()
 	run(after)
 }
 
 // Dead is how many bytes the node's current instance holds that nobody needs.
 func (p *Pool) Dead(node uint32) int64 {
-	n := p.nodes[node]
+	n := p.node(node)
+	if n == nil {
+		return 0
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	sum := n.freeing.bytes
-	if n.current != nil {
-		sum += n.current.deadBytes
+	return n.dead()
+}
+
+func (n *node) dead() int64 {
+	s := n.ordinary()
+	sum := s.freeing.bytes
+	if s.current != nil {
+		sum += s.current.deadBytes
 	}
 	return sum
 }
@@ -114,15 +137,19 @@ func (p *Pool) Dead(node uint32) int64 {
 // Flush wakes a node that holds dead bytes and returns when it has let go of
 // those that were dead when Flush was called, or cannot.
 func (p *Pool) Flush(ctx context.Context, node uint32) error {
-	n := p.nodes[node]
+	n := p.node(node)
+	if n == nil {
+		return wire.ErrLost
+	}
+	s := n.ordinary()
 	for {
 		n.mu.Lock()
-		if n.current == nil || len(n.current.dead) == 0 && n.freeing.call == nil {
+		if s.current == nil || len(s.current.dead) == 0 && s.freeing.call == nil {
 			n.mu.Unlock()
 			return nil
 		}
-		after := n.sendFrees()
-		done := n.freeing.done
+		after := s.sendFrees()
+		done := s.freeing.done
 		n.mu.Unlock()
 		run(after)
 		select {
@@ -131,7 +158,7 @@ func (p *Pool) Flush(ctx context.Context, node uint32) error {
 			return context.Cause(ctx)
 		}
 		n.mu.Lock()
-		err := n.freeing.err
+		err := s.freeing.err
 		n.mu.Unlock()
 		if err != nil {
 			return err
@@ -139,7 +166,7 @@ func (p *Pool) Flush(ctx context.Context, node uint32) error {
 	}
 }
 
-// freeing is the FREE of a node, of which there is one at a time.
+// freeing is the FREE of a seat, of which there is one at a time.
 type freeing struct {
 	call  *Call         // under way; nil if there is none
 	bytes int64         // costs of the chunks it names
@@ -150,30 +177,33 @@ type freeing struct {
 
 // sendFrees asks the current instance to let go of a batch of dead chunks,
 // unless it is being asked already. It wakes the node.
-func (n *node) sendFrees() []func() {
-	if n.freeing.call != nil || n.current == nil || len(n.current.dead) == 0 {
+func (s *seat) sendFrees() []func() {
+	if s.freeing.call != nil || s.current == nil || len(s.current.dead) == 0 {
 		return nil
 	}
-	c := &Call{kind: callFree, n: n}
-	n.freeing.call, n.freeing.done = c, make(chan struct{})
-	n.gather(c, n.current)
-	return n.begin(c)
+	c := &Call{kind: callFree}
+	if s.machine.Phase() != lifecycle.Asleep {
+		c.cause = s.machine.Cause() // nobody waits for it
+	}
+	s.freeing.call, s.freeing.done = c, make(chan struct{})
+	s.gather(c, s.current)
+	return s.begin(c)
 }
 
 // gather lets a FREE that is not sent yet name the dead of an instance, in place
 // of those that it named.
-func (n *node) gather(c *Call, i *instance) {
-	n.ungather(c)
+func (s *seat) gather(c *Call, i *instance) {
+	s.ungather(c)
 	c.holder, c.frees = i, i.collect()
 	for _, d := range c.frees {
-		n.freeing.bytes += d.cost
+		s.freeing.bytes += d.cost
 	}
 }
 
 // ungather takes back what a FREE names.
-func (n *node) ungather(c *Call) {
+func (s *seat) ungather(c *Call) {
 	for _, d := range c.frees {
-		n.freeing.bytes -= d.cost
+		s.freeing.bytes -= d.cost
 		c.holder.bury(d)
 	}
 	c.frees = nil
@@ -186,9 +216,9 @@ var nothing = wire.Chunk{Version: 1<<64 - 1}
 // Another one may speak by now than when the FREE began to wait: that one is
 // told of its own dead. A request that was counted must be sent, so with none it
 // names nothing.
-func (n *node) named(c *Call, speaker *instance) []wire.Chunk {
+func (s *seat) named(c *Call, speaker *instance) []wire.Chunk {
 	if c.holder != speaker {
-		n.gather(c, speaker)
+		s.gather(c, speaker)
 	}
 	chunks := make([]wire.Chunk, 0, len(c.frees)+1)
 	for _, d := range c.frees {
@@ -202,14 +232,14 @@ func (n *node) named(c *Call, speaker *instance) []wire.Chunk {
 
 // freed takes the answer to a FREE. It says what the instance uses, and comes in
 // order: of the stores under way, it counts those that were sent before.
-func (n *node) freed(l *nodeLink, c *Call, used int64) {
+func (s *seat) freed(l *nodeLink, c *Call, used int64) {
 	for _, d := range c.frees {
-		n.freeing.bytes -= d.cost
+		s.freeing.bytes -= d.cost
 	}
 	c.frees = nil
-	for stream, s := range l.calls {
-		if s.kind == callStore && stream < c.stream {
-			used -= s.cost
+	for stream, o := range l.calls {
+		if o.kind == callStore && stream < c.stream {
+			used -= o.cost
 		}
 	}
 	c.holder.held = max(0, used)
@@ -217,12 +247,12 @@ func (n *node) freed(l *nodeLink, c *Call, used int64) {
 
 // freesDone ends a FREE. What an instance did not confirm is dead still, and it
 // is asked again, when it is awake again.
-func (n *node) freesDone(c *Call, err error) []func() {
-	n.ungather(c)
-	n.freeing.call, n.freeing.err = nil, err
-	close(n.freeing.done)
+func (s *seat) freesDone(c *Call, err error) []func() {
+	s.ungather(c)
+	s.freeing.call, s.freeing.err = nil, err
+	close(s.freeing.done)
 	if err == nil {
-		return n.sendFrees()
+		return s.sendFrees()
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/infinicache/infinicache/internal/lifecycle"
 	"github.com/infinicache/infinicache/internal/pool"
 	"github.com/infinicache/infinicache/internal/wire"
 )
@@ -108,7 +109,7 @@ func TestInstancesOfANode(t *testing.T) {
 		}
 		r.books(0, 0, 0, 0)
 		got := &sink{}
-		r.pool.Fetch(at, wire.Chunk{Version: 1}, 0, 1, 1<<20, got)
+		r.pool.Fetch(at, wire.Chunk{Version: 1}, 0, 1, 1<<20, lifecycle.Serve, got)
 		if wire.CodeOf(got.err) != wire.CodeUnheard {
 			t.Errorf("fetch from an unheard instance: %v", got.err)
 		}
@@ -122,7 +123,7 @@ func TestInstancesOfANode(t *testing.T) {
 			t.Errorf("chunk is %v after two sessions of another, lost are %v", r.pool.State(at), r.lost)
 		}
 		got = &sink{}
-		r.pool.Fetch(at, wire.Chunk{Version: 1}, 0, 1, 1<<20, got)
+		r.pool.Fetch(at, wire.Chunk{Version: 1}, 0, 1, 1<<20, lifecycle.Serve, got)
 		if wire.CodeOf(got.err) != wire.CodeLost || got.ended != 1 {
 			t.Errorf("fetch from a lost instance: %v, %d ends", got.err, got.ended)
 		}

@@ -14,21 +14,32 @@ import (
 // instance is what is known of one container or process that played a node. It
 // is guarded by its node's mutex.
 type instance struct {
-	number   uint32 // the pool's short name for it
 	id       wire.Instance
 	capacity int64
 	held     int64                // bytes of chunks there, dead ones included
 	dead     map[wire.Chunk]int64 // chunks to be let go of, and their costs
 	// deadBytes is the sum of dead's costs.
 	deadBytes int64
+	open      *lot      // to which what it stores belongs; nil before its first hello in this reign
 	born      time.Time // first hello
+	// unverified: what it holds dates from an earlier reign and was not compared
+	// with the catalog yet.
+	unverified bool
+	// partial: a backup to it was begun, so that it may hold chunks of lots that
+	// it does not hold.
+	partial bool
+	leaving bool // the platform ends it soon
+	reached int  // how often it was sought at the second seat since it spoke last
+	// synced says up to which position of its changes another instance holds all
+	// that this one does, and listed up to which the backup under way has asked.
+	synced, listed map[wire.Instance]uint64
 }
 
 // State is what can be said of a place without asking the node.
 type State uint8
 
 const (
-	Lost    State = iota // the instance is known gone
+	Lost    State = iota // nobody holds the chunk
 	Unheard              // another instance plays the node now
 	Asleep               // readable after waking the node
 	Ready                // readable at once
@@ -40,79 +51,72 @@ func (s State) String() string {
 
 // State tells how readable chunks at a place are.
 func (p *Pool) State(at catalog.Place) State {
-	if at.Instance == 0 || int(at.Node) >= len(p.nodes) {
+	n := p.node(at.Node)
+	if at.Instance == 0 || n == nil {
 		return Lost
 	}
-	n := p.nodes[at.Node]
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.stateOf(at.Instance)
 }
 
-// Seek wakes a sleeping node in the hope that an instance that is unheard
-// speaks. Each session that another one plays instead brings it nearer to being
-// lost, so that it is neither waited for nor sought for ever.
-func (p *Pool) Seek(node uint32) {
-	n := p.nodes[node]
-	n.mu.Lock()
-	var after []func()
-	if n.machine.Phase() == lifecycle.Asleep {
-		after = n.stepLocked(lifecycle.Event{Kind: lifecycle.OnPoke}, nil)
-	}
-	n.mu.Unlock()
-	run(after)
-}
-
-func (n *node) stateOf(instance uint32) State {
-	switch i := n.known(instance); {
-	case i == nil:
+func (n *node) stateOf(number uint32) State {
+	l := n.lots[number]
+	if l == nil {
 		return Lost
-	case i != n.current:
-		return Unheard
-	case n.machine.Phase() == lifecycle.Awake:
-		return Ready
-	default:
+	}
+	for _, s := range n.seats {
+		if s.serving() && l.heldBy(s.current) {
+			return Ready
+		}
+	}
+	if l.heldBy(n.ordinary().current) {
 		return Asleep
 	}
+	return Unheard
 }
 
-func (n *node) known(number uint32) *instance {
+func (n *node) withID(id wire.Instance) *instance {
 	for _, i := range n.instances {
-		if i.number == number {
+		if i.id == id {
 			return i
 		}
 	}
 	return nil
 }
 
-// free is how many bytes the node can still take, as far as is known.
-func (n *node) free() int64 {
-	capacity, held := n.pool.cfg.Capacity, int64(0)
-	if n.current != nil {
-		capacity, held = n.current.capacity, n.current.held
-	}
-	return capacity - held - n.reserved
-}
-
 // Candidates lists every node as placement sees it, in order.
 func (p *Pool) Candidates() []placement.Candidate {
-	cs := make([]placement.Candidate, len(p.nodes))
-	for i, n := range p.nodes {
+	nodes := p.all()
+	cs := make([]placement.Candidate, len(nodes))
+	for i, n := range nodes {
 		n.mu.Lock()
-		cs[i] = placement.Candidate{Node: n.id, Free: n.free(), Barred: n.machine.Phase() == lifecycle.Resting}
+		cs[i] = placement.Candidate{Node: n.id, Free: n.free(), Barred: n.ordinary().machine.Phase() == lifecycle.Resting}
+		if n.unfit() {
+			cs[i].Free = 0
+		}
 		n.mu.Unlock()
 	}
 	return cs
+}
+
+// unfit tells that the node takes no new chunks.
+func (n *node) unfit() bool {
+	i := n.ordinary().current
+	return n.leaving || i != nil && i.leaving
 }
 
 // Reserve sets bytes of a node aside for a Store to come; false if it has not
 // so many. A Store takes the reservation over; who never calls it gives it back
 // with Unreserve.
 func (p *Pool) Reserve(node uint32, bytes int64) bool {
-	n := p.nodes[node]
+	n := p.node(node)
+	if n == nil {
+		return false
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.free() < bytes {
+	if n.unfit() || n.free() < bytes {
 		return false
 	}
 	n.reserved += bytes
@@ -121,7 +125,10 @@ func (p *Pool) Reserve(node uint32, bytes int64) bool {
 
 // Unreserve gives back what Reserve set aside.
 func (p *Pool) Unreserve(node uint32, bytes int64) {
-	n := p.nodes[node]
+	n := p.node(node)
+	if n == nil {
+		return
+	}
 	n.mu.Lock()
 	n.reserved -= bytes
 	n.mu.Unlock()
@@ -131,45 +138,49 @@ func (p *Pool) Unreserve(node uint32, bytes int64) {
 // and index entry included.
 func Cost(size, record int) int64 { return store.Cost(int64(size), record) }
 
-// speaks makes the instance of a hello the node's current one and takes over
+// speaks makes the instance of a hello the seat's current one and takes over
 // what it says of itself; at a hello nothing is in flight, so that is exact.
 // drop tells that it holds chunks of which nothing is known here, because it was
-// given up as lost; the welcome tells it to drop them.
-func (n *node) speaks(h *wire.Hello) (drop bool) {
-	var i *instance
-	for _, k := range n.instances {
-		if k.id == h.Instance {
-			i = k
+// given up as lost or is of a reign that left no journal; the welcome tells it to
+// drop them.
+func (s *seat) speaks(h *wire.Hello) (drop bool, after []func()) {
+	n := s.n
+	i := n.withID(h.Instance)
+	if i == nil {
+		i = &instance{id: h.Instance, born: time.Now()}
+		n.instances = append(n.instances, i)
+		if h.Chunks > 0 {
+			i.unverified = n.pool.cfg.Adopt
+			drop = !n.pool.cfg.Adopt
 		}
 	}
-	if i == nil {
-		i = &instance{number: n.pool.instances.Add(1), id: h.Instance, born: time.Now()}
-		n.instances = append(n.instances, i)
-		drop = h.Chunks > 0
+	if i.open == nil {
+		n.openLot(i)
 	}
 	i.capacity = int64(min(h.Capacity, math.MaxInt64))
 	i.held = int64(min(h.Used, math.MaxInt64))
 	if drop {
 		i.held = 0
 	}
-	n.current = i
-	return drop
+	i.reached = 0
+	s.current = i
+	if i.unverified && n.pool.cfg.OnHeard != nil {
+		i.unverified = false
+		after = append(after, func() { n.pool.cfg.OnHeard(n.id, i.id) })
+	}
+	return drop, after
 }
 
-// forget drops an instance whose holdings are known gone.
-func (n *node) forget(id wire.Instance) []func() {
-	for k, i := range n.instances {
-		if i.id != id {
-			continue
-		}
-		n.instances = append(n.instances[:k:k], n.instances[k+1:]...)
-		if n.current == i {
-			n.current = nil
-		}
-		n.pool.log.Info("instance lost", "node", n.id, "instance", id, "bytes", i.held)
-		if f := n.pool.cfg.OnLost; f != nil {
-			return []func(){func() { f(n.id, i.number) }}
-		}
+// Doubt says that the comparison of what an instance holds with the catalog did
+// not come to its end: it is asked for again at the instance's next hello.
+func (p *Pool) Doubt(node uint32, id wire.Instance) {
+	n := p.node(node)
+	if n == nil {
+		return
 	}
-	return nil
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if i := n.withID(id); i != nil {
+		i.unverified = true
+	}
 }

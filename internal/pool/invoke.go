@@ -15,28 +15,73 @@ import (
 // is waited for.
 const overrun = 30 * time.Second
 
-// invoke starts a session. The mutex is held.
-func (n *node) invoke(session uint64) {
+// invoke starts a session, if the pool's limits allow it. The mutex is held.
+func (s *seat) invoke(session uint64, cause lifecycle.Cause) {
+	n := s.n
+	p := n.pool
+	allowed, class := p.allow(s.failed)
+	if allowed == nil {
+		p.work.Go(func() { s.returned(session, class) })
+		return
+	}
 	n.meter.invocations++
-	n.pool.work.Go(func() {
-		class, err := n.runSession(session)
-		if err != nil && n.pool.ctx.Err() == nil {
-			n.pool.log.Warn("session failed", "node", n.id, "session", session, "err", err)
+	wait := time.Until(n.quiet)
+	p.work.Go(func() {
+		if wait > 0 {
+			select {
+			case <-time.After(wait):
+			case <-p.ctx.Done():
+			}
 		}
-		n.step(lifecycle.Event{Kind: lifecycle.OnReturned, Session: session, Class: class})
+		class, out, err := s.runSession(session, cause)
+		if err != nil && p.ctx.Err() == nil {
+			p.log.Warn("session failed", "node", n.id, "session", session, "err", err)
+		}
+		s.book(allowed, out)
+		s.returned(session, class)
 	})
 }
 
-func (n *node) runSession(session uint64) (lifecycle.Class, error) {
+// returned ends a session.
+func (s *seat) returned(session uint64, class lifecycle.Class) {
+	s.n.mu.Lock()
+	s.failed = class != lifecycle.OK
+	after := s.n.tellHeld(nil)
+	after = s.stepLocked(lifecycle.Event{Kind: lifecycle.OnReturned, Session: session, Class: class}, after)
+	after = s.arrive(after)
+	s.n.mu.Unlock()
+	run(after)
+}
+
+// hushFor is how long an instance takes that was refused to return and be frozen.
+const hushFor = 100 * time.Millisecond
+
+// hush has the node not invoked for a moment, because an instance of it is in a
+// session of an earlier reign that ends now: an invocation would start another.
+func (n *node) hush() {
+	n.mu.Lock()
+	n.quiet = time.Now().Add(hushFor)
+	n.mu.Unlock()
+}
+
+// brief is the linger of sessions in which nothing is expected to be asked.
+var brief = wire.Linger{Stay: time.Millisecond}
+
+func (s *seat) runSession(session uint64, cause lifecycle.Cause) (lifecycle.Class, platform.Outcome, error) {
+	n := s.n
 	cfg := &n.pool.cfg
 	secret := wire.Secret(cfg.Key, cfg.Epoch, n.id, session)
+	linger := n.pool.linger
+	if cause == lifecycle.WarmUp || cause == lifecycle.Backup {
+		linger = brief
+	}
 	payload, err := (&wire.Invocation{
 		Protocol: wire.Version, Node: n.id, Epoch: cfg.Epoch, Session: session,
-		Secret: secret[:], Proxy: cfg.Address, Linger: n.pool.linger,
-		Capacity: cfg.Capacity,
+		Secret: secret[:], Proxy: cfg.Address, Linger: linger,
+		Capacity: cfg.Capacity, Adopt: cfg.Adopt,
 	}).Encode()
 	if err != nil {
-		return lifecycle.Denied, err
+		return lifecycle.Denied, platform.Outcome{}, err
 	}
 	ctx := n.pool.ctx
 	if longest := cfg.Driver.Capabilities().LongestSession; longest > 0 {
@@ -49,17 +94,19 @@ func (n *node) runSession(session uint64) (lifecycle.Class, error) {
 	if errors.As(err, &failed) {
 		out = failed.Outcome
 	}
-	n.book(out)
 	if err != nil {
-		return classOf(err), err
+		return classOf(err), out, err
 	}
 	var ret wire.Return
 	if err := json.Unmarshal(out.Payload, &ret); err != nil {
-		return lifecycle.OK, wire.Errorf(wire.CodeProtocol, "the function answered no return: %v", err)
+		return lifecycle.OK, out, wire.Errorf(wire.CodeProtocol, "the function answered no return: %v", err)
+	}
+	if ret.Epoch > cfg.Epoch && cfg.OnFenced != nil {
+		cfg.OnFenced(ret.Epoch)
 	}
 	n.pool.log.Debug("session over", "node", n.id, "session", session, "instance", ret.Instance,
 		"reason", ret.Reason, "requests", ret.Requests, "billed", out.Billed)
-	return lifecycle.OK, nil
+	return lifecycle.OK, out, nil
 }
 
 // classOf is what a platform's failure means to the machine.
@@ -82,22 +129,4 @@ func classOf(err error) lifecycle.Class {
 	default:
 		return lifecycle.Unavailable
 	}
-}
-
-// meter counts what a node's sessions cost. It is guarded by the node's mutex.
-type meter struct {
-	invocations uint64
-	cold        uint64
-	billed      time.Duration
-	memory      int64 // most ever used, as the platform says
-}
-
-func (n *node) book(out platform.Outcome) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.meter.billed += out.Billed
-	if out.Cold {
-		n.meter.cold++
-	}
-	n.meter.memory = max(n.meter.memory, out.MaxMemory)
 }

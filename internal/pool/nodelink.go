@@ -15,7 +15,7 @@ type nodeLink struct {
 	pool   *Pool
 	conn   *link.Conn
 	number uint64
-	n      *node // after the first good hello
+	s      *seat // after the first good hello
 
 	patience *time.Timer // closes a link that says no good hello
 
@@ -34,7 +34,7 @@ func (l *nodeLink) Frame(h wire.Header, meta []byte) error {
 	if h.Type == wire.TypeHello {
 		return l.hello(meta)
 	}
-	if l.n == nil {
+	if l.s == nil {
 		return wire.Errorf(wire.CodeProtocol, "%v before HELLO", h.Type)
 	}
 	switch h.Type {
@@ -45,7 +45,14 @@ func (l *nodeLink) Frame(h wire.Header, meta []byte) error {
 		}
 		l.done(h.Stream, d.Err(h.Code), d.Value)
 		return nil
-	case wire.TypeSleep, wire.TypePong, wire.TypeBye:
+	case wire.TypeHolding:
+		var m wire.Holding
+		if err := m.Decode(meta); err != nil {
+			return err
+		}
+		l.holding(h.Stream, &m, len(meta))
+		return nil
+	case wire.TypeSleep, wire.TypePong, wire.TypeBye, wire.TypeNotice:
 		var s wire.Session
 		if err := s.Decode(meta); err != nil {
 			return err
@@ -53,7 +60,7 @@ func (l *nodeLink) Frame(h wire.Header, meta []byte) error {
 		if s.Epoch != l.pool.cfg.Epoch {
 			return nil // an old session's word
 		}
-		l.n.session(l, h.Type, s)
+		l.s.session(l, h.Type, s)
 		return nil
 	default:
 		return wire.Errorf(wire.CodeProtocol, "%v is not for a proxy to receive", h.Type)
@@ -66,26 +73,37 @@ func (l *nodeLink) hello(meta []byte) error {
 	if err := h.Decode(meta); err != nil {
 		return err
 	}
-	if int(h.Node) >= len(l.pool.nodes) || l.n != nil && l.n.id != h.Node {
-		return l.refuse(wire.Errorf(wire.CodeDenied, "hello of node %d, the pool has 0 to %d", h.Node, len(l.pool.nodes)-1))
+	n := l.pool.node(h.Node)
+	if n == nil || l.s != nil && l.s.n != n {
+		return l.refuse(wire.Errorf(wire.CodeDenied, "hello of node %d, the pool has 0 to %d", h.Node, l.pool.Nodes()-1))
 	}
 	secret := wire.Secret(l.pool.cfg.Key, h.Epoch, h.Node, h.Session)
 	if !hmac.Equal(secret[:], h.Proof[:]) {
 		return l.refuse(wire.Errorf(wire.CodeDenied, "hello of node %d with a wrong secret", h.Node))
 	}
 	if h.Epoch != l.pool.cfg.Epoch {
+		if h.Epoch < l.pool.cfg.Epoch {
+			n.hush() // it served an earlier reign, and returns now
+		}
 		return l.refuse(wire.Errorf(wire.CodeStale, "hello of epoch %d, this is epoch %d", h.Epoch, l.pool.cfg.Epoch))
 	}
 	l.patience.Stop()
-	n := l.pool.nodes[h.Node]
-	l.n = n
 	n.mu.Lock()
-	n.links[l.number] = l
-	n.hello = &h
-	after := n.stepLocked(lifecycle.Event{
+	s := n.seatOf(h.Session)
+	if l.s != nil && l.s != s {
+		// The link was kept from a session at the other seat.
+		delete(l.s.links, l.number)
+		if l.s.link == l {
+			l.s.link = nil
+		}
+	}
+	l.s = s
+	s.links[l.number] = l
+	s.hello = &h
+	after := s.stepLocked(lifecycle.Event{
 		Kind: lifecycle.OnHello, Session: h.Session, Link: l.number, Instance: h.Instance,
 	}, nil)
-	n.hello = nil
+	s.hello = nil
 	n.mu.Unlock()
 	run(after)
 	return nil
@@ -100,8 +118,8 @@ func (l *nodeLink) refuse(err *wire.Error) error {
 }
 
 // session passes on what is said of the session as a whole.
-func (n *node) session(l *nodeLink, t wire.Type, s wire.Session) {
-	ev := lifecycle.Event{Session: s.Session, Link: l.number, Number: s.Number}
+func (s *seat) session(l *nodeLink, t wire.Type, m wire.Session) {
+	ev := lifecycle.Event{Session: m.Session, Link: l.number, Number: m.Number}
 	switch t {
 	case wire.TypeSleep:
 		ev.Kind = lifecycle.OnSleep
@@ -109,28 +127,44 @@ func (n *node) session(l *nodeLink, t wire.Type, s wire.Session) {
 		ev.Kind = lifecycle.OnPong
 	case wire.TypeBye:
 		ev.Kind = lifecycle.OnBye
+	case wire.TypeNotice:
+		ev.Kind = lifecycle.OnNoticed
 	}
-	n.step(ev)
+	s.step(ev)
 }
 
 // done takes the answer to a call.
 func (l *nodeLink) done(stream uint32, err error, value uint64) {
-	n := l.n
+	n := l.s.n
 	n.mu.Lock()
 	var after []func()
 	if c := l.calls[stream]; c != nil {
-		after = n.answered(l, c, err, value)
+		after = l.s.answered(l, c, err, value)
 	}
 	n.mu.Unlock()
 	run(after)
 }
 
+// holding passes on what an instance lists.
+func (l *nodeLink) holding(stream uint32, m *wire.Holding, size int) {
+	l.s.n.mu.Lock()
+	c := l.calls[stream]
+	wanted := c != nil && c.kind == callList && !c.over
+	l.s.n.mu.Unlock()
+	if wanted {
+		for _, h := range m.Items {
+			c.visit(h)
+		}
+		_ = l.conn.Send(wire.TypeCredit, 0, stream, &wire.Credit{Bytes: uint32(size)})
+	}
+}
+
 // Buffer asks the call's sink where a block goes.
 func (l *nodeLink) Buffer(stream uint32, b wire.Block, n int, vec [][]byte) [][]byte {
-	if l.n == nil {
+	if l.s == nil {
 		return vec
 	}
-	l.n.mu.Lock()
+	l.s.n.mu.Lock()
 	c := l.calls[stream]
 	wanted := c != nil && c.kind == callFetch && !c.over
 	if wanted {
@@ -141,7 +175,7 @@ func (l *nodeLink) Buffer(stream uint32, b wire.Block, n int, vec [][]byte) [][]
 			c.next++
 		}
 	}
-	l.n.mu.Unlock()
+	l.s.n.mu.Unlock()
 	if !wanted {
 		return vec
 	}

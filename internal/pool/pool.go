@@ -19,6 +19,7 @@ import (
 	"github.com/infinicache/infinicache/internal/link"
 	"github.com/infinicache/infinicache/internal/platform"
 	"github.com/infinicache/infinicache/internal/pricing"
+	"github.com/infinicache/infinicache/internal/spend"
 	"github.com/infinicache/infinicache/internal/wire"
 )
 
@@ -41,6 +42,12 @@ type Config struct {
 	// Linger is how long a node stays awake after its last request. Default
 	// 500 ms.
 	Linger pricing.Policy
+	// Limits bounds what the pool spends.
+	Limits Limits
+	// WarmEvery is how often a node that holds something is woken only to keep
+	// its instance. Default 1 min; negative is never. It does not apply where
+	// instances are not frozen.
+	WarmEvery time.Duration
 	// Lifecycle tunes the machines; zero fields take its defaults. FirstSession
 	// and Seed are set per node.
 	Lifecycle lifecycle.Config
@@ -50,9 +57,27 @@ type Config struct {
 	Link link.Config
 	// Logger takes what the pool has to say; nil is silence.
 	Logger *slog.Logger
-	// OnLost is told that an instance's holdings are known gone. May be nil. It
-	// is called without locks and must not block.
-	OnLost func(node, instance uint32)
+	// Adopt lets instances keep what they hold from an earlier reign: Remember
+	// has told of it, or OnHeard finds out.
+	Adopt bool
+	// OnLost is told that nobody holds a lot any more: the chunks whose place
+	// names it are gone. May be nil. It is called without locks and must not
+	// block.
+	OnLost func(node, lot uint32)
+	// OnHolders is told who holds a lot, whenever that changes; nobody means that
+	// the lot is no more. May be nil. It is called with a lock held, before
+	// anything is placed there: it must neither block nor call the pool.
+	OnHolders func(node, lot uint32, holders []wire.Instance)
+	// OnHeard is told that an instance spoke whose chunks date from an earlier
+	// reign and were not compared with the catalog yet. May be nil. It is called
+	// without locks and must not block.
+	OnHeard func(node uint32, instance wire.Instance)
+	// OnLeaving is told that the platform ends an instance in so long a time. May
+	// be nil. It is called without locks and must not block.
+	OnLeaving func(node uint32, instance wire.Instance, left time.Duration)
+	// OnFenced is told that an instance knows a reign of a higher epoch: this one
+	// is over. May be nil. It is called without locks and must not block.
+	OnFenced func(epoch uint64)
 }
 
 func (c *Config) check() error {
@@ -89,15 +114,18 @@ type Pool struct {
 	cfg    Config
 	log    *slog.Logger
 	linger wire.Linger
-	nodes  []*node
+	budget *budget
+	nodes  atomic.Pointer[[]*node]
 	start  time.Time
 	ctx    context.Context // of Run; sessions and links live in it
 	cancel context.CancelCauseFunc
 
-	work      sync.WaitGroup // invocations
-	instances atomic.Uint32  // numbers given out
-	links     atomic.Uint64  // numbers given out
-	calls     atomic.Uint64  // numbers given out
+	work   sync.WaitGroup // invocations
+	lost   atomic.Uint64  // instances
+	lots   atomic.Uint32  // numbers given out
+	links  atomic.Uint64  // numbers given out
+	calls  atomic.Uint64  // numbers given out
+	blocks sync.Pool      // of []byte, wire.BlockSize long: blocks between instances
 }
 
 // New makes a pool whose nodes all sleep. All complaints about cfg come at once.
@@ -110,6 +138,9 @@ func New(cfg Config) (*Pool, error) {
 		// costs more than a late verdict.
 		cfg.Lifecycle.PingBudget = time.Second
 	}
+	if cfg.WarmEvery == 0 {
+		cfg.WarmEvery = time.Minute
+	}
 	if err := cfg.check(); err != nil {
 		return nil, fmt.Errorf("pool: %w", err)
 	}
@@ -118,15 +149,26 @@ func New(cfg Config) (*Pool, error) {
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
+	var err error
+	if p.budget, err = newBudget(&p.cfg); err != nil {
+		return nil, fmt.Errorf("pool: %w", err)
+	}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
-	for i := range cfg.Nodes {
-		n, err := newNode(p, uint32(i))
-		if err != nil {
-			return nil, fmt.Errorf("pool: %w", err)
-		}
-		p.nodes = append(p.nodes, n)
+	if err := p.resize(cfg.Nodes); err != nil {
+		return nil, fmt.Errorf("pool: %w", err)
 	}
 	return p, nil
+}
+
+// all is every node, in order. The slice is not changed any more.
+func (p *Pool) all() []*node { return *p.nodes.Load() }
+
+// node is the one with a number; nil if there is none.
+func (p *Pool) node(number uint32) *node {
+	if all := p.all(); int64(number) < int64(len(all)) {
+		return all[number]
+	}
+	return nil
 }
 
 // Run looks after silent links until ctx ends; then it stops every node's
@@ -134,15 +176,17 @@ func New(cfg Config) (*Pool, error) {
 func (p *Pool) Run(ctx context.Context) error {
 	watch := time.NewTicker(watchEvery)
 	defer watch.Stop()
+	tripped := spend.None
 	for {
 		select {
 		case <-watch.C:
-			for _, n := range p.nodes {
+			tripped = p.watchBreaker(tripped)
+			for _, n := range p.all() {
 				n.watch()
 			}
 		case <-ctx.Done():
-			for _, n := range p.nodes {
-				n.step(lifecycle.Event{Kind: lifecycle.OnStop})
+			for _, n := range p.all() {
+				n.stop()
 			}
 			p.cancel(wire.ErrClosed)
 			p.work.Wait()
@@ -155,7 +199,7 @@ func (p *Pool) Run(ctx context.Context) error {
 func (p *Pool) now() time.Duration { return time.Since(p.start) }
 
 // Nodes is how many places the pool has.
-func (p *Pool) Nodes() int { return len(p.nodes) }
+func (p *Pool) Nodes() int { return len(p.all()) }
 
 // Capacity is how many bytes one instance holds at most.
 func (p *Pool) Capacity() int64 { return p.cfg.Capacity }
@@ -175,8 +219,8 @@ func (p *Pool) Serve(nc net.Conn) {
 	})
 	err := l.conn.Run(p.ctx, l)
 	l.patience.Stop()
-	if l.n != nil {
-		l.n.unlink(l, err)
+	if l.s != nil {
+		l.s.unlink(l, err)
 		return
 	}
 	p.log.Debug("link ended before its hello", "remote", nc.RemoteAddr(), "err", err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/infinicache/infinicache/internal/catalog"
+	"github.com/infinicache/infinicache/internal/lifecycle"
 	"github.com/infinicache/infinicache/internal/platform"
 	"github.com/infinicache/infinicache/internal/pool"
 	"github.com/infinicache/infinicache/internal/simnet"
@@ -249,7 +250,7 @@ func (r *rig) store(node uint32, c wire.Chunk, size int) (*pool.Call, *stored) {
 		r.t.Fatalf("node %d has no room for %d bytes", node, size)
 	}
 	res := &stored{}
-	call := r.pool.Store(node, c, uint32(size), record, func(at catalog.Place, err error) {
+	call := r.pool.Store(node, c, uint32(size), record, lifecycle.Serve, func(at catalog.Place, err error) {
 		res.at, res.err = at, err
 		res.times++
 	})

@@ -1,10 +1,6 @@
 package pool
 
-import (
-	"time"
-
-	"github.com/infinicache/infinicache/internal/lifecycle"
-)
+import "time"
 
 // Status describes a node at one instant.
 type Status struct {
@@ -26,8 +22,9 @@ type Status struct {
 
 // Status describes every node, in order.
 func (p *Pool) Status() []Status {
-	all := make([]Status, len(p.nodes))
-	for i, n := range p.nodes {
+	nodes := p.all()
+	all := make([]Status, len(nodes))
+	for i, n := range nodes {
 		all[i] = n.status()
 	}
 	return all
@@ -36,18 +33,21 @@ func (p *Pool) Status() []Status {
 func (n *node) status() Status {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	o := n.ordinary()
 	s := Status{
-		Node: n.id, State: n.machine.Phase().String(), Instances: len(n.instances),
-		Capacity: n.pool.cfg.Capacity, Reserved: n.reserved, Queued: len(n.queued),
+		Node: n.id, State: o.machine.Phase().String(), Instances: len(n.instances),
+		Capacity: n.pool.cfg.Capacity, Reserved: n.reserved,
 		Sessions: n.meter.invocations, Cold: n.meter.cold, Billed: n.meter.billed, Memory: n.meter.memory,
-		Dead: n.freeing.bytes,
+		Dead: n.dead(),
 	}
-	if i := n.current; i != nil {
+	if i := o.current; i != nil {
 		s.Instance, s.Capacity, s.Held = i.id.String(), i.capacity, i.held
-		s.Dead += i.deadBytes
 	}
-	if n.link != nil {
-		s.InFlight = len(n.link.calls)
+	for _, seat := range n.seats {
+		s.Queued += len(seat.queued)
+		if seat.link != nil {
+			s.InFlight += len(seat.link.calls)
+		}
 	}
 	return s
 }
@@ -55,12 +55,15 @@ func (n *node) status() Status {
 // Awake is how many nodes are in session now.
 func (p *Pool) Awake() int {
 	count := 0
-	for _, n := range p.nodes {
+	for _, n := range p.all() {
 		n.mu.Lock()
-		if n.machine.Phase() == lifecycle.Awake {
+		if n.ordinary().serving() {
 			count++
 		}
 		n.mu.Unlock()
 	}
 	return count
 }
+
+// InstancesLost is how many instances' holdings were known gone so far.
+func (p *Pool) InstancesLost() uint64 { return p.lost.Load() }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/infinicache/infinicache/internal/catalog"
+	"github.com/infinicache/infinicache/internal/lifecycle"
 	"github.com/infinicache/infinicache/internal/wire"
 )
 
@@ -249,7 +250,7 @@ func TestCallsEndOnceAndBlocksAreReleased(t *testing.T) {
 			}
 			got := &sink{}
 			sinks = append(sinks, got)
-			fetch := r.pool.Fetch(at, wire.Chunk{Version: 99}, 0, 1, 1<<20, got)
+			fetch := r.pool.Fetch(at, wire.Chunk{Version: 99}, 0, 1, 1<<20, lifecycle.Serve, got)
 			if i%3 == 0 {
 				call.Cancel()
 			}

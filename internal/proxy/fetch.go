@@ -3,6 +3,7 @@ package proxy
 import (
 	"github.com/infinicache/infinicache/internal/catalog"
 	"github.com/infinicache/infinicache/internal/erasure"
+	"github.com/infinicache/infinicache/internal/lifecycle"
 	"github.com/infinicache/infinicache/internal/pool"
 	"github.com/infinicache/infinicache/internal/stripe"
 	"github.com/infinicache/infinicache/internal/wire"
@@ -11,7 +12,7 @@ import (
 // fetch asks the nodes for blocks of chunks of a pinned version. credits says for
 // each want how many bytes may be under way; what comes goes to sink. calls gets
 // one element for each want, nil where there is no such chunk.
-func (p *Proxy) fetch(rec wire.Record, places []catalog.Place, number uint32, wants []wire.Want, credits []uint32, sink stripe.Sink, calls []*pool.Call) []*pool.Call {
+func (p *Proxy) fetch(rec wire.Record, places []catalog.Place, number uint32, wants []wire.Want, credits []uint32, cause lifecycle.Cause, sink stripe.Sink, calls []*pool.Call) []*pool.Call {
 	for i, w := range wants {
 		if int(w.Chunk) >= len(places) {
 			sink.End(w.Chunk, wire.Errorf(wire.CodeRequest, "chunk %d of stripe %d, which has %d", w.Chunk, number, len(places)))
@@ -19,7 +20,7 @@ func (p *Proxy) fetch(rec wire.Record, places []catalog.Place, number uint32, wa
 			continue
 		}
 		chunk := wire.Chunk{Version: rec.Version, Stripe: number, Index: w.Chunk}
-		calls = append(calls, p.pool.Fetch(places[w.Chunk], chunk, w.From, w.To, credits[i], sink))
+		calls = append(calls, p.pool.Fetch(places[w.Chunk], chunk, w.From, w.To, credits[i], cause, sink))
 	}
 	return calls
 }
@@ -31,7 +32,9 @@ func (p *Proxy) chunkFailed(pin *catalog.Pin, number uint32, chunk uint16, at ca
 	switch wire.CodeOf(err) {
 	case wire.CodeNotHeld:
 		// The instance itself denies it: nobody holds that chunk.
-		pin.SetPlace(number, int(chunk), at, catalog.Place{Node: at.Node})
+		if pin.SetPlace(number, int(chunk), at, catalog.Place{Node: at.Node}) {
+			p.pool.Free(at, wire.Chunk{Version: pin.Info().Version, Stripe: number, Index: chunk}, 0)
+		}
 	case wire.CodeLost:
 	default:
 		return
@@ -43,8 +46,9 @@ func (p *Proxy) chunkFailed(pin *catalog.Pin, number uint32, chunk uint16, at ca
 // source is the engine's Source inside the proxy: no network between it and the
 // nodes' links.
 type source struct {
-	p   *Proxy
-	pin *catalog.Pin
+	p     *Proxy
+	pin   *catalog.Pin
+	cause lifecycle.Cause
 }
 
 // Read implements stripe.Source.
@@ -54,7 +58,7 @@ func (s *source) Read(number uint32, wants []wire.Want, sink stripe.Sink) (cance
 	for i, w := range wants { // straight into the stripe's memory
 		credits[i] = (w.To - w.From) * wire.BlockSize
 	}
-	calls := s.p.fetch(s.pin.Record(), watched.places, number, wants, credits, watched, make([]*pool.Call, 0, len(wants)))
+	calls := s.p.fetch(s.pin.Record(), watched.places, number, wants, credits, s.cause, watched, make([]*pool.Call, 0, len(wants)))
 	return func() { cancelAll(calls) }
 }
 
@@ -108,10 +112,11 @@ func (p *Proxy) masks(pin *catalog.Pin) (ready, gone uint64) {
 	return ready, gone
 }
 
-// readerFor makes an engine that reads a pinned version inside the proxy.
-func (p *Proxy) readerFor(pin *catalog.Pin) *stripe.Reader {
+// readerFor makes an engine that reads a pinned version inside the proxy. The
+// sessions that it takes are booked to cause.
+func (p *Proxy) readerFor(pin *catalog.Pin, cause lifecycle.Cause) *stripe.Reader {
 	ready, gone := p.masks(pin)
-	return stripe.NewReader(&source{p, pin}, pin.Record(), stripe.ReaderOptions{
+	return stripe.NewReader(&source{p, pin, cause}, pin.Record(), stripe.ReaderOptions{
 		Ready: ready, Gone: gone, Buffers: p.buffers, Tail: p.tail, Codes: &p.codes,
 	})
 }

@@ -18,7 +18,9 @@ type metrics struct {
 	evicted        atomic.Uint64
 	evictedBytes   atomic.Uint64
 	objectsLost    atomic.Uint64
-	instancesLost  atomic.Uint64
+	notices        atomic.Uint64
+	chunksMoved    atomic.Uint64
+	falseHoldings  atomic.Uint64 // that an instance named and that cannot be
 	chunksFailed   atomic.Uint64 // reads of a chunk that did not succeed
 	chunksRefused  atomic.Uint64 // chunks that a node did not keep
 	chunksRepaired atomic.Uint64
@@ -64,6 +66,13 @@ type Status struct {
 	EvictedBytes   uint64
 	ObjectsLost    uint64
 	InstancesLost  uint64
+	Notices        uint64
+	ChunksMoved    uint64
+	FalseHoldings  uint64
+	Backups        uint64
+	BackupsFailed  uint64
+	BackupChunks   uint64
+	BackupBytes    uint64
 	ChunksFailed   uint64
 	ChunksRefused  uint64
 	ChunksRepaired uint64
@@ -91,7 +100,10 @@ func (p *Proxy) Status() Status {
 		Misses:      map[string]uint64{},
 		Unexplained: m.misses[wire.CauseUnexplained].Load(),
 		Evicted:     m.evicted.Load(), EvictedBytes: m.evictedBytes.Load(),
-		ObjectsLost: m.objectsLost.Load(), InstancesLost: m.instancesLost.Load(),
+		ObjectsLost: m.objectsLost.Load(), InstancesLost: p.pool.InstancesLost(),
+		Notices: m.notices.Load(), ChunksMoved: m.chunksMoved.Load(), FalseHoldings: m.falseHoldings.Load(),
+		Backups: p.backups.done.Load(), BackupsFailed: p.backups.failed.Load(),
+		BackupChunks: p.backups.chunks.Load(), BackupBytes: p.backups.bytes.Load(),
 		ChunksFailed: m.chunksFailed.Load(), ChunksRefused: m.chunksRefused.Load(),
 		ChunksRepaired: m.chunksRepaired.Load(), RepairsFailed: m.repairsFailed.Load(),
 		RepairsWaiting: p.repairs.waiting(), Stragglers: m.stragglers.Load(),
@@ -132,6 +144,13 @@ var (
 		{desc("evicted_bytes_total", "Bytes of objects evicted."), func(s *Status) float64 { return float64(s.EvictedBytes) }},
 		{desc("objects_lost_total", "Objects beyond repair."), func(s *Status) float64 { return float64(s.ObjectsLost) }},
 		{desc("instances_lost_total", "Instances whose holdings are known gone."), func(s *Status) float64 { return float64(s.InstancesLost) }},
+		{desc("notices_total", "Instances that told of their end."), func(s *Status) float64 { return float64(s.Notices) }},
+		{desc("chunks_moved_total", "Chunks moved away from nodes that end."), func(s *Status) float64 { return float64(s.ChunksMoved) }},
+		{desc("false_holdings_total", "Chunks that an instance named and that cannot be."), func(s *Status) float64 { return float64(s.FalseHoldings) }},
+		{desc("backups_total", "Backups of a node that are complete."), func(s *Status) float64 { return float64(s.Backups) }},
+		{desc("backups_failed_total", "Backups of a node that did not complete."), func(s *Status) float64 { return float64(s.BackupsFailed) }},
+		{desc("backup_chunks_total", "Chunks copied by backups."), func(s *Status) float64 { return float64(s.BackupChunks) }},
+		{desc("backup_bytes_total", "Bytes of chunks copied by backups."), func(s *Status) float64 { return float64(s.BackupBytes) }},
 		{desc("chunks_failed_total", "Reads of a chunk that did not succeed."), func(s *Status) float64 { return float64(s.ChunksFailed) }},
 		{desc("chunks_refused_total", "Chunks that a node did not keep."), func(s *Status) float64 { return float64(s.ChunksRefused) }},
 		{desc("chunks_repaired_total", "Chunks put back."), func(s *Status) float64 { return float64(s.ChunksRepaired) }},

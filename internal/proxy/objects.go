@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/infinicache/infinicache/internal/catalog"
+	"github.com/infinicache/infinicache/internal/lifecycle"
 	"github.com/infinicache/infinicache/internal/link"
 	"github.com/infinicache/infinicache/internal/object"
 	"github.com/infinicache/infinicache/internal/stripe"
@@ -28,6 +29,9 @@ func (p *Proxy) Open(ctx context.Context, key string) (object.Reader, error) {
 
 // open is Open for all doors: it counts the misses.
 func (p *Proxy) open(key string) (*catalog.Pin, error) {
+	if err := p.reigns(); err != nil {
+		return nil, err
+	}
 	pin, err := p.catalog.Open(key)
 	if wire.CodeOf(err) == wire.CodeNotFound {
 		p.metrics.miss(wire.CauseOf(err))
@@ -52,7 +56,7 @@ func (r *reader) Info() object.Info { return r.pin.Info() }
 // WriteRange implements object.Reader.
 func (r *reader) WriteRange(ctx context.Context, w io.Writer, off, n int64) (int64, error) {
 	if r.engine == nil {
-		r.engine = r.p.readerFor(r.pin)
+		r.engine = r.p.readerFor(r.pin, lifecycle.Serve)
 	}
 	out := &markedWriter{w: w}
 	written, err := r.engine.WriteRange(ctx, out, off, n)
@@ -227,6 +231,9 @@ func (p *Proxy) Stat(_ context.Context, key string) (object.Info, error) {
 
 // Delete makes a key a miss; take asks for a pinned reader of what was deleted.
 func (p *Proxy) Delete(_ context.Context, key string, take bool) (existed bool, old object.Reader, err error) {
+	if err := p.reigns(); err != nil {
+		return false, nil, err
+	}
 	existed, pin, err := p.catalog.Delete(key, take)
 	return existed, p.pinned(pin), err
 }
@@ -249,6 +256,6 @@ func (p *Proxy) Len(context.Context) (int64, error) { return int64(p.catalog.Len
 
 // Flush deletes every object.
 func (p *Proxy) Flush(context.Context) error {
-	p.catalog.Flush()
-	return nil
+	_, err := p.catalog.Flush()
+	return err
 }

@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/infinicache/infinicache/internal/catalog"
 	"github.com/infinicache/infinicache/internal/erasure"
+	"github.com/infinicache/infinicache/internal/journal"
 	"github.com/infinicache/infinicache/internal/link"
 	"github.com/infinicache/infinicache/internal/object"
 	"github.com/infinicache/infinicache/internal/placement"
@@ -29,7 +31,7 @@ import (
 
 // Config describes a proxy.
 type Config struct {
-	// Pool describes the nodes. Its OnLost is the proxy's own.
+	// Pool describes the nodes. Its callbacks are the proxy's own.
 	Pool pool.Config
 	// Shape is d+p of every object; zero means by size and pool.
 	Shape object.Shape
@@ -43,6 +45,16 @@ type Config struct {
 	MaxClients int
 	// Client tunes the links of clients.
 	Client link.Config
+	// BackupEvery is how often a node with changes is backed up to a second
+	// instance of it, where the platform gives one. Default 5 min; negative is
+	// never.
+	BackupEvery time.Duration
+	// JournalDir is where the journal is kept, so that a proxy started again
+	// serves what its nodes still hold; empty means that nothing is kept.
+	JournalDir string
+	// Adopt has a proxy without a usable journal take over what the nodes hold.
+	// Objects that were deleted or replaced may come back by that.
+	Adopt bool
 	// Grace is how long a shutdown waits for requests under way. Default 5 s.
 	Grace time.Duration
 	// Seed makes placement repeatable; 0 is a seed like any other.
@@ -66,6 +78,12 @@ type Proxy struct {
 	blocks  sync.Pool // of *relayBlock
 	metrics *metrics
 	repairs *repairs
+	backups *backups
+	journal *journal.Journal // nil for none
+	adopted *adoption        // nil unless it adopts
+
+	overthrown atomic.Uint64 // epoch of the proxy that took the pool over
+	fence      chan struct{} // closed then
 
 	rngMu sync.Mutex
 	rng   *rand.Rand
@@ -77,6 +95,8 @@ type Proxy struct {
 	work    tasks
 	links   tasks // of clients and nodes
 	clients clients
+
+	resizing sync.Mutex
 }
 
 // New makes a proxy. All complaints about cfg come at once.
@@ -85,6 +105,7 @@ func New(cfg Config) (*Proxy, error) {
 	setDefault(&cfg.StripeBudget, 64<<20)
 	setDefault(&cfg.MaxClients, 4096)
 	setDefault(&cfg.Grace, 5*time.Second)
+	setDefault(&cfg.BackupEvery, 5*time.Minute)
 	p := &Proxy{
 		cfg: cfg, log: cfg.Logger,
 		buffers: stripe.NewBuffers(cfg.StripeBudget),
@@ -97,9 +118,11 @@ func New(cfg Config) (*Proxy, error) {
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
+	p.fence = make(chan struct{})
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
 	p.blocks.New = func() any { return &relayBlock{proxy: p, mem: make([]byte, wire.BlockSize)} }
 	p.repairs = newRepairs(p)
+	p.backups = &backups{p: p, every: cfg.BackupEvery}
 	var errs []error
 	if cfg.RelayBudget < minShare {
 		errs = append(errs, fmt.Errorf("relay budget is %d bytes, needs %d at least", cfg.RelayBudget, minShare))
@@ -109,23 +132,50 @@ func New(cfg Config) (*Proxy, error) {
 			errs = append(errs, err)
 		}
 	}
-	var err error
-	if p.catalog, err = catalog.New(catalog.Config{Epoch: cfg.Pool.Epoch, OnFree: p.free}); err != nil {
+	var state *journal.State
+	if len(errs) == 0 {
+		var err error
+		if state, err = p.openJournal(); err != nil {
+			return nil, fmt.Errorf("proxy: %w", err)
+		}
+	}
+	if err := p.assemble(state, errs); err != nil {
+		if p.journal != nil {
+			err = errors.Join(err, p.journal.Close())
+		}
+		return nil, fmt.Errorf("proxy: %w", err)
+	}
+	return p, nil
+}
+
+// assemble makes the parts that depend on what the journal says, and adds its
+// complaints to errs.
+func (p *Proxy) assemble(state *journal.State, errs []error) (err error) {
+	cfg := &p.cfg
+	cat := catalog.Config{Epoch: cfg.Pool.Epoch, OnFree: p.free}
+	if p.journal != nil {
+		cat.Journal = p.journal
+	}
+	if p.catalog, err = catalog.New(cat); err != nil {
 		errs = append(errs, err)
 	}
-	cfg.Pool.OnLost = p.lost
+	cfg.Pool.OnLost, cfg.Pool.OnLeaving, cfg.Pool.OnHeard = p.lost, p.leaving, p.heard
+	cfg.Pool.OnHolders, cfg.Pool.OnFenced = p.holders, p.fenced
 	if p.pool, err = pool.New(cfg.Pool); err != nil {
 		errs = append(errs, err)
+	}
+	if cfg.Adopt && (state == nil || state.Fresh) {
+		p.adopted = &adoption{p: p, versions: map[uint64]*foundling{}}
+	}
+	if len(errs) == 0 {
+		errs = append(errs, p.resume(state))
 	}
 	if cfg.Registerer != nil {
 		if err := cfg.Registerer.Register(collector{p}); err != nil {
 			errs = append(errs, err)
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, fmt.Errorf("proxy: %w", err)
-	}
-	return p, nil
+	return errors.Join(errs...)
 }
 
 func setDefault[T comparable](v *T, d T) {
@@ -137,24 +187,48 @@ func setDefault[T comparable](v *T, d T) {
 
 // Run works until ctx ends. Then it stops in this order: clients' new requests
 // are refused and those under way get the grace to end; clients' links close;
-// repair stops; nodes' links close and their sessions are awaited.
-func (p *Proxy) Run(ctx context.Context) error {
-	nodes, stopNodes := context.WithCancel(context.WithoutCancel(ctx))
+// repair stops; nodes' links close and their sessions are awaited; what is queued
+// for the journal is written. Its error matches ErrFenced if another proxy took the
+// pool over.
+func (p *Proxy) Run(ctx context.Context) (err error) {
+	background := context.WithoutCancel(ctx)
+	if p.journal != nil {
+		writing, stopWriting := context.WithCancel(background)
+		written := make(chan error, 1)
+		go func() { written <- p.journal.Run(writing) }()
+		defer func() {
+			stopWriting()
+			err = errors.Join(err, <-written)
+		}()
+	}
+	nodes, stopNodes := context.WithCancel(background)
 	defer stopNodes()
 	poolEnded := make(chan error, 1)
 	go func() { poolEnded <- p.pool.Run(nodes) }()
 	p.work.Go(p.expire)
 	p.work.Go(p.watchReaders)
 	p.work.Go(p.repairs.run)
+	if p.cfg.BackupEvery > 0 && p.cfg.Pool.Driver.Capabilities().SecondInstance {
+		p.work.Go(p.backups.run)
+	}
 
-	<-ctx.Done()
+	if p.adopted != nil {
+		p.work.Go(p.adopted.run)
+	}
+
+	var fenced error
+	select {
+	case <-ctx.Done():
+	case <-p.fence:
+		fenced = fmt.Errorf("%w: %w", ErrFenced, p.reigns())
+	}
 	p.clients.drain(p.cfg.Grace)
 	p.cancel(wire.ErrClosed)
 	p.work.Wait()
 	stopNodes()
-	err := <-poolEnded
+	err = <-poolEnded
 	p.links.Wait()
-	return err
+	return errors.Join(fenced, err)
 }
 
 // ServeLinks accepts links of clients and nodes, told apart by their preface,
@@ -222,13 +296,19 @@ func allowed(role wire.Role, roles []wire.Role) bool {
 	return len(roles) == 0
 }
 
-// lost hears of an instance whose holdings are known gone.
-func (p *Proxy) lost(node, instance uint32) {
-	p.metrics.instancesLost.Add(1)
+// hotFor is how lately an object was read whose lost chunks are put back at once.
+// Others wait until they are read again.
+const hotFor = 10 * time.Minute
+
+// lost hears of a lot that nobody holds any more.
+func (p *Proxy) lost(node, lot uint32) {
 	p.work.Go(func() {
-		p.catalog.LoseInstance(instance, func(d catalog.Damage) {
-			if d.Fatal() {
+		p.catalog.LoseInstance(lot, func(d catalog.Damage) {
+			switch {
+			case d.Fatal():
 				p.lose(d.Record.Key, d.Record.Version, wire.CauseLost)
+			case time.Since(d.LastRead) < hotFor:
+				p.repairs.ask(d.Record.Key, d.Record.Version)
 			}
 		})
 	})

@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/infinicache/infinicache/internal/catalog"
+	"github.com/infinicache/infinicache/internal/lifecycle"
 	"github.com/infinicache/infinicache/internal/pool"
 	"github.com/infinicache/infinicache/internal/wire"
 )
@@ -126,7 +127,7 @@ func (r *relay) start() {
 	r.mu.Unlock()
 	if !over {
 		r.places = r.o.pin.Places(r.number, nil)
-		calls = r.c.p.fetch(r.o.pin.Record(), r.places, r.number, r.wants, credits, r, calls)
+		calls = r.c.p.fetch(r.o.pin.Record(), r.places, r.number, r.wants, credits, lifecycle.Serve, r, calls)
 	}
 	r.mu.Lock()
 	for i, call := range calls {

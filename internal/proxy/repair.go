@@ -9,6 +9,7 @@ import (
 
 	"github.com/infinicache/infinicache/internal/catalog"
 	"github.com/infinicache/infinicache/internal/erasure"
+	"github.com/infinicache/infinicache/internal/lifecycle"
 	"github.com/infinicache/infinicache/internal/placement"
 	"github.com/infinicache/infinicache/internal/pool"
 	"github.com/infinicache/infinicache/internal/stripe"
@@ -134,7 +135,7 @@ func (p *Proxy) repair(job repair) error {
 	defer pin.Release()
 	rec := pin.Record()
 	cut := placement.Stripes{Size: rec.Size, Stripe: rec.Stripe}
-	engine := p.readerFor(pin)
+	engine := p.readerFor(pin, lifecycle.Repair)
 	for i := range cut.Count() {
 		if err := p.repairStripe(pin, rec, engine, cut, i); err != nil {
 			if errors.Is(err, wire.ErrLost) && p.beyondRepair(pin) {
@@ -243,7 +244,7 @@ func (p *Proxy) restore(ctx context.Context, version uint64, number uint32, inde
 	}
 	got := make(chan answer, 1)
 	chunk := wire.Chunk{Version: version, Stripe: number, Index: index}
-	call := p.pool.Store(nodes[0], chunk, uint32(len(body)), record, func(at catalog.Place, err error) {
+	call := p.pool.Store(nodes[0], chunk, uint32(len(body)), record, lifecycle.Repair, func(at catalog.Place, err error) {
 		got <- answer{at, err}
 	})
 	for at, k := 0, uint32(0); at < len(body); k++ {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/infinicache/infinicache/internal/catalog"
 	"github.com/infinicache/infinicache/internal/erasure"
+	"github.com/infinicache/infinicache/internal/lifecycle"
 	"github.com/infinicache/infinicache/internal/link"
 	"github.com/infinicache/infinicache/internal/object"
 	"github.com/infinicache/infinicache/internal/placement"
@@ -90,6 +91,9 @@ type heldBlock struct {
 // beginUpload starts a new version of a key. size is -1 if it is not known. If
 // the condition does not hold the error is a *catalog.ConditionError.
 func (p *Proxy) beginUpload(key string, size int64, o object.PutOptions, tell uploadListener) (*upload, error) {
+	if err := p.reigns(); err != nil {
+		return nil, err
+	}
 	if err := p.checkSize(size); err != nil {
 		return nil, err
 	}
@@ -250,7 +254,7 @@ func (u *upload) store(s *uploadStripe, i int) {
 	c.tries++
 	try := c.tries
 	chunk := wire.Chunk{Version: u.plan.Version, Stripe: s.number, Index: uint16(i)}
-	c.call = u.p.pool.Store(c.node, chunk, uint32(size), u.record, func(at catalog.Place, err error) {
+	c.call = u.p.pool.Store(c.node, chunk, uint32(size), u.record, lifecycle.Serve, func(at catalog.Place, err error) {
 		u.hear(answer{s, i, try, at, err})
 	})
 }

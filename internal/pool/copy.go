@@ -1,0 +1,157 @@
+package pool
+
+import (
+	"context"
+
+	"github.com/infinicache/infinicache/internal/catalog"
+	"github.com/infinicache/infinicache/internal/lifecycle"
+	"github.com/infinicache/infinicache/internal/link"
+	"github.com/infinicache/infinicache/internal/wire"
+)
+
+// Copy has the proxy pass a chunk of size bytes from one side to the other. It
+// returns when the other has it. The node goes on serving meanwhile. record is
+// read until Copy returns. The error matches wire.ErrFull if there is no room.
+func (pr *Pair) Copy(ctx context.Context, from Side, chunk wire.Chunk, size uint32, record []byte) error {
+	n := pr.n
+	source, target := pr.sides[from], pr.sides[from.Other()]
+	cost := Cost(int(size), len(record))
+	n.mu.Lock()
+	if target.held+cost > target.capacity {
+		n.mu.Unlock()
+		return wire.Errorf(wire.CodeFull, "the other instance holds %d of %d bytes", target.held, target.capacity)
+	}
+	r := newRelay(n.pool, chunk, size, record)
+	r.store.only, r.store.cause, r.store.copied = target, lifecycle.Backup, true
+	r.fetch.only, r.fetch.cause = source, lifecycle.Backup
+	to, at := n.at(target), n.at(source)
+	if to == nil || at == nil {
+		n.mu.Unlock()
+		return wire.ErrUnheard
+	}
+	after := to.begin(r.store)
+	after = append(after, at.begin(r.fetch)...)
+	n.mu.Unlock()
+	run(after)
+	_, err := r.wait(ctx)
+	return err
+}
+
+// Discard has a side let go of a chunk that was freed while it was copied.
+func (pr *Pair) Discard(side Side, chunk wire.Chunk, cost int64) {
+	pr.n.pool.Discard(pr.n.id, pr.sides[side].id, chunk, cost)
+}
+
+// Move copies a chunk from where it is to another node, on which its Cost is
+// reserved, and returns its place there. The reservation is Move's.
+func (p *Pool) Move(ctx context.Context, at catalog.Place, chunk wire.Chunk, size uint32, record []byte, to uint32, cause lifecycle.Cause) (catalog.Place, error) {
+	r := newRelay(p, chunk, size, record)
+	r.store.cause, r.store.reserved = cause, r.store.cost
+	r.fetch.cause, r.fetch.at = cause, at
+	source, target := p.node(at.Node), p.node(to)
+	if source == nil || target == nil {
+		p.Unreserve(to, r.store.cost)
+		return catalog.Place{}, wire.ErrLost
+	}
+	target.mu.Lock()
+	after := target.ordinary().begin(r.store)
+	target.mu.Unlock()
+	run(after)
+	source.mu.Lock()
+	after = nil
+	if l := source.lots[at.Instance]; l != nil {
+		after = source.seatFor(l).begin(r.fetch)
+	} else {
+		r.fetch.over = true
+		after = []func(){func() { r.End(chunk.Index, wire.ErrLost) }}
+	}
+	source.mu.Unlock()
+	run(after)
+	return r.wait(ctx)
+}
+
+// relay is a chunk on its way from one instance to another through the proxy: the
+// sink of its FETCH, which feeds its STORE. Blocks are passed on as they are, with
+// the checksums that were made where the object was coded.
+type relay struct {
+	pool         *Pool
+	fetch, store *Call
+	stored       chan stored
+	failed       chan error // capacity 1: why the fetch failed
+}
+
+type stored struct {
+	at  catalog.Place
+	err error
+}
+
+func newRelay(p *Pool, chunk wire.Chunk, size uint32, record []byte) *relay {
+	r := &relay{pool: p, stored: make(chan stored, 1), failed: make(chan error, 1)}
+	blocks := (size + wire.BlockSize - 1) / wire.BlockSize
+	r.fetch = &Call{kind: callFetch, chunk: chunk, to: blocks, credit: wire.StreamCredit, sink: r}
+	r.store = &Call{
+		kind: callStore, chunk: chunk, size: size, cost: Cost(int(size), len(record)), record: record,
+		done: func(at catalog.Place, err error) { r.stored <- stored{at, err} },
+	}
+	return r
+}
+
+// wait returns when the chunk is stored, or is not going to be.
+func (r *relay) wait(ctx context.Context) (catalog.Place, error) {
+	var why error
+	select {
+	case s := <-r.stored:
+		r.fetch.Cancel()
+		return s.at, s.err
+	case why = <-r.failed:
+	case <-ctx.Done():
+		why = context.Cause(ctx)
+	}
+	r.fetch.Cancel()
+	r.store.Cancel()
+	if s := <-r.stored; s.err == nil {
+		return s.at, nil
+	}
+	return catalog.Place{}, why
+}
+
+// relayed is a block's memory on its way.
+type relayed struct {
+	relay *relay
+	body  []byte
+	whole []byte
+}
+
+// Release implements link.Releaser: the block was written, or is not needed.
+func (b *relayed) Release() {
+	if f := b.relay.fetch; f.to*wire.BlockSize > wire.StreamCredit {
+		go f.Credit(uint32(len(b.body))) // the node's mutex may be held here
+	}
+	b.relay.pool.blocks.Put(b.whole[:wire.BlockSize])
+}
+
+// Buffer implements stripe.Sink.
+func (r *relay) Buffer(_ wire.Block, size int) []byte {
+	whole, _ := r.pool.blocks.Get().([]byte)
+	if whole == nil {
+		whole = make([]byte, wire.BlockSize)
+	}
+	return whole[:size]
+}
+
+// Block implements stripe.Sink.
+func (r *relay) Block(b wire.Block, body []byte, err error) {
+	owner := &relayed{relay: r, body: body, whole: body[:wire.BlockSize:wire.BlockSize]}
+	if err != nil {
+		r.pool.blocks.Put(owner.whole)
+		return
+	}
+	r.store.Block(b, body, link.Releaser(owner))
+}
+
+// End implements stripe.Sink.
+func (r *relay) End(_ uint16, err error) {
+	if err != nil {
+		r.failed <- err
+	}
+}

@@ -1,0 +1,183 @@
+package pool
+
+import (
+	"slices"
+	"time"
+
+	"github.com/infinicache/infinicache/internal/catalog"
+	"github.com/infinicache/infinicache/internal/lifecycle"
+	"github.com/infinicache/infinicache/internal/wire"
+)
+
+// lot is what one instance was given to store between two backups. Its number is
+// the Instance of a catalog.Place. A backup makes another instance of the node a
+// holder of all of it; so which chunks an instance holds is known without a list
+// of them. It is guarded by its node's mutex.
+type lot struct {
+	number  uint32
+	holders []*instance
+	chunks  int // that are named by a place and not freed
+}
+
+func (l *lot) heldBy(i *instance) bool { return i != nil && slices.Contains(l.holders, i) }
+
+// openLot begins a lot of an instance.
+func (n *node) openLot(i *instance) *lot {
+	l := &lot{number: n.pool.lots.Add(1), holders: []*instance{i}}
+	n.lots[l.number] = l
+	i.open = l
+	n.tellHolders(l)
+	return l
+}
+
+// tellHolders tells the outside who holds a lot.
+func (n *node) tellHolders(l *lot) {
+	f := n.pool.cfg.OnHolders
+	if f == nil {
+		return
+	}
+	ids := make([]wire.Instance, len(l.holders))
+	for k, i := range l.holders {
+		ids[k] = i.id
+	}
+	f(n.id, l.number, ids)
+}
+
+// dwindle counts a chunk of a lot out. An empty one is forgotten, unless more
+// will come to it.
+func (n *node) dwindle(l *lot) {
+	l.chunks--
+	n.prune(l)
+}
+
+// tellHeld tells the ordinary machine whether there is something worth keeping
+// warm.
+func (n *node) tellHeld(after []func()) []func() {
+	chunks := 0
+	for _, l := range n.lots {
+		chunks += l.chunks
+	}
+	return n.ordinary().stepLocked(lifecycle.Event{Kind: lifecycle.OnHolds, Number: uint64(max(chunks, 0))}, after)
+}
+
+// prune forgets an empty lot, unless more will come to it.
+func (n *node) prune(l *lot) {
+	if l.chunks > 0 || n.lots[l.number] != l || slices.ContainsFunc(l.holders, func(i *instance) bool { return i.open == l }) {
+		return
+	}
+	delete(n.lots, l.number)
+	l.holders = nil
+	n.tellHolders(l)
+}
+
+// Holds tells whether an instance holds the lot of a place.
+func (p *Pool) Holds(at catalog.Place, id wire.Instance) bool {
+	held, _ := p.holders(at, id)
+	return held
+}
+
+// Only tells whether an instance is the only one that holds the lot of a place.
+func (p *Pool) Only(at catalog.Place, id wire.Instance) bool {
+	held, all := p.holders(at, id)
+	return held && all == 1
+}
+
+func (p *Pool) holders(at catalog.Place, id wire.Instance) (held bool, all int) {
+	n := p.node(at.Node)
+	if n == nil {
+		return false, 0
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	l := n.lots[at.Instance]
+	if l == nil {
+		return false, 0
+	}
+	return l.heldBy(n.withID(id)), len(l.holders)
+}
+
+// LotOf is the number of the lot to which an instance's new chunks belong; 0 if
+// the instance is not known.
+func (p *Pool) LotOf(node uint32, id wire.Instance) uint32 {
+	n := p.node(node)
+	if n == nil {
+		return 0
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if i := n.withID(id); i != nil && i.open != nil {
+		return i.open.number
+	}
+	return 0
+}
+
+// Placed counts a chunk into its lot that was not stored there in this reign.
+func (p *Pool) Placed(at catalog.Place) {
+	if n := p.node(at.Node); n != nil {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if l := n.lots[at.Instance]; l != nil {
+			l.chunks++
+		}
+	}
+}
+
+// Exposed is how many chunks of a node one instance alone holds, so that a backup
+// has something to do.
+func (p *Pool) Exposed(node uint32) int {
+	n := p.node(node)
+	if n == nil {
+		return 0
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	sum := 0
+	for _, l := range n.lots {
+		if len(l.holders) == 1 {
+			sum += l.chunks
+		}
+	}
+	return sum
+}
+
+// settleFor is how long after the start of a reign no node is invoked that holds
+// something from an earlier one: an instance of it may be in a session still, will
+// find its link broken, dial, be refused and return.
+const settleFor = 300 * time.Millisecond
+
+// Remember tells of a lot of an earlier reign: a catalog that was restored names
+// chunks places in it. It is called before Run.
+func (p *Pool) Remember(node, number uint32, holders []wire.Instance, chunks int) {
+	n := p.node(node)
+	if n == nil || len(holders) == 0 {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.quiet = time.Now().Add(settleFor)
+	l := &lot{number: number, chunks: chunks}
+	for _, id := range holders {
+		i := n.withID(id)
+		if i == nil {
+			i = &instance{id: id, capacity: p.cfg.Capacity, unverified: true}
+			n.instances = append(n.instances, i)
+			n.holdings.Remember(p.now(), id)
+			if n.ordinary().current == nil {
+				n.ordinary().current = i
+			}
+		}
+		l.holders = append(l.holders, i)
+	}
+	n.lots[number] = l
+	for last := p.lots.Load(); last < number && !p.lots.CompareAndSwap(last, number); last = p.lots.Load() {
+	}
+}
+
+// without is s less one element, in memory of its own.
+func without[E comparable](s []E, e E) []E {
+	i := slices.Index(s, e)
+	if i < 0 {
+		return s
+	}
+	return append(slices.Clone(s[:i]), s[i+1:]...)
+}

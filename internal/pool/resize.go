@@ -1,0 +1,44 @@
+package pool
+
+import "fmt"
+
+// resize makes the pool have so many nodes.
+func (p *Pool) resize(count int) error {
+	var now []*node
+	if old := p.nodes.Load(); old != nil {
+		now = *old
+	}
+	grown := append([]*node(nil), now[:min(count, len(now))]...)
+	for len(grown) < count {
+		n, err := newNode(p, uint32(len(grown)))
+		if err != nil {
+			return err
+		}
+		grown = append(grown, n)
+	}
+	p.nodes.Store(&grown)
+	for _, n := range now[len(grown[:min(count, len(now))]):] {
+		n.stop()
+	}
+	return nil
+}
+
+// Resize changes how many nodes the pool has. New ones are asleep and empty.
+// Those that leave, the highest numbers, are stopped: what they hold is out of
+// reach from then on, so it is moved before; see Leave.
+func (p *Pool) Resize(count int) error {
+	if count < 1 || count > MaxNodes {
+		return fmt.Errorf("pool of %d nodes, allowed are 1 to %d", count, MaxNodes)
+	}
+	return p.resize(count)
+}
+
+// Leave says whether a node is to take no new chunks, because what it holds is
+// being moved away.
+func (p *Pool) Leave(node uint32, leaving bool) {
+	if n := p.node(node); n != nil {
+		n.mu.Lock()
+		n.leaving = leaving
+		n.mu.Unlock()
+	}
+}

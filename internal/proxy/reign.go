@@ -1,0 +1,127 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/infinicache/infinicache/internal/journal"
+	"github.com/infinicache/infinicache/internal/place"
+	"github.com/infinicache/infinicache/internal/wire"
+)
+
+// ErrFenced is Run's error when a proxy of a higher epoch has taken the pool over.
+var ErrFenced = errors.New("another proxy reigns over the pool")
+
+// openJournal opens the journal, if there is to be one, and begins a reign above
+// every earlier one that is known. A journal that cannot be read is set aside:
+// what it named is then unknown, and the nodes drop it.
+func (p *Proxy) openJournal() (*journal.State, error) {
+	cfg := &p.cfg
+	if cfg.JournalDir == "" {
+		cfg.Pool.Adopt = cfg.Adopt
+		return nil, nil
+	}
+	open := func() (j *journal.Journal, s *journal.State, err error) {
+		return journal.Open(cfg.JournalDir, journal.Config{Log: p.log})
+	}
+	j, state, err := open()
+	if errors.Is(err, journal.ErrCorrupt) {
+		file := filepath.Join(cfg.JournalDir, journal.File)
+		aside := file + ".unusable-" + strconv.FormatUint(cfg.Pool.Epoch, 10)
+		p.log.Error("journal unusable: its objects are forgotten", "err", err, "kept", aside, "adopt", cfg.Adopt)
+		if err := os.Rename(file, aside); err != nil {
+			return nil, fmt.Errorf("set the journal aside: %w", err)
+		}
+		j, state, err = open()
+	}
+	if err != nil {
+		return nil, err
+	}
+	cfg.Pool.Epoch = max(cfg.Pool.Epoch, state.Epoch+1)
+	cfg.Pool.Adopt = !state.Fresh || cfg.Adopt
+	if err := j.Reign(cfg.Pool.Epoch); err != nil {
+		return nil, errors.Join(err, j.Close())
+	}
+	p.journal = j
+	return state, nil
+}
+
+// resume takes over what an earlier reign left in the journal: the objects, and
+// which instances hold their chunks. Those are heard of as their nodes wake.
+func (p *Proxy) resume(state *journal.State) error {
+	if state == nil || state.Fresh {
+		return nil
+	}
+	chunks := map[uint32]int{} // by lot
+	var failed error
+	err := state.Each(func(r wire.Record, places []place.Place) bool {
+		failed = p.catalog.Restore(r, places)
+		for _, at := range places {
+			chunks[at.Instance]++
+		}
+		return failed == nil
+	})
+	if err := errors.Join(err, failed); err != nil {
+		return fmt.Errorf("restore from the journal: %w", err)
+	}
+	for number, h := range state.Holders {
+		p.pool.Remember(h.Node, number, h.Instances, chunks[number])
+	}
+	p.log.Info("restored from the journal", "objects", p.catalog.Len(), "bytes", p.catalog.Bytes(),
+		"epoch", p.cfg.Pool.Epoch, "before", state.Epoch)
+	return nil
+}
+
+// holders writes down who holds a lot. It is in the journal before anything that
+// is placed there.
+func (p *Proxy) holders(node, lot uint32, instances []wire.Instance) {
+	if p.journal == nil {
+		return
+	}
+	if len(instances) == 0 {
+		p.journal.DropHolder(lot)
+		return
+	}
+	if _, err := p.journal.Holder(lot, node, instances); err != nil {
+		p.log.Warn("holders of a lot not in the journal yet", "node", node, "lot", lot, "err", err)
+		p.work.Go(func() { p.tellHolders(node, lot, instances) })
+	}
+}
+
+// holdersRetry is how long to wait before a journal that fails is told again who
+// holds a lot. It refuses objects meanwhile, so nothing is placed there.
+const holdersRetry = 500 * time.Millisecond
+
+func (p *Proxy) tellHolders(node, lot uint32, instances []wire.Instance) {
+	for {
+		select {
+		case <-time.After(holdersRetry):
+		case <-p.ctx.Done():
+			return
+		}
+		if _, err := p.journal.Holder(lot, node, instances); err == nil {
+			return
+		}
+	}
+}
+
+// fenced hears that an instance knows a higher epoch: this reign is over. What is
+// asked from now on is refused, and Run ends.
+func (p *Proxy) fenced(epoch uint64) {
+	if p.overthrown.CompareAndSwap(0, epoch) {
+		p.log.Error("another proxy reigns over the pool: this one ends", "epoch", p.cfg.Pool.Epoch, "other", epoch)
+		close(p.fence)
+	}
+}
+
+// reigns is the error of a request after another proxy has taken the pool over.
+func (p *Proxy) reigns() error {
+	if epoch := p.overthrown.Load(); epoch != 0 {
+		return wire.Errorf(wire.CodeStale, "a proxy of epoch %d reigns over the pool, this one is of epoch %d", epoch, p.cfg.Pool.Epoch)
+	}
+	return nil
+}

@@ -1,0 +1,22 @@
+package proxy
+
+import "sync"
+
+// ticks counts towards a total and tells of it, one at a time.
+type ticks struct {
+	mu    sync.Mutex
+	count int
+	total int
+	tell  func(done, total int)
+}
+
+func newTicks(total int, tell func(done, total int)) *ticks { return &ticks{total: total, tell: tell} }
+
+func (t *ticks) done() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.count++
+	if t.tell != nil {
+		t.tell(t.count, t.total)
+	}
+}
