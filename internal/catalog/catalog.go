@@ -9,7 +9,13 @@
 //
 // Every version's chunks are given to Config.OnFree exactly once, when neither a
 // name nor a pin needs them any more. No method but SetExpiry calls back with a
-// lock held, so that callbacks may use the catalog.
+// lock held, so that callbacks may use the catalog; the Journal may not.
+//
+// With a Journal, what was acknowledged holds after a restart: a call that
+// replaced or deleted something, or made it expire sooner, returns when that is
+// on disk, and so does one that saw a version which is not. An error of such a
+// call that matches wire.ErrUnavailable means that this is not known in time; the
+// key is a miss then, if anything that a restart could take back was seen.
 package catalog
 
 import (
@@ -45,16 +51,19 @@ type Config struct {
 	// OnFree is told of chunks that nobody needs any more, once per version; nil
 	// throws the news away. It is called by whoever caused it, with no lock held.
 	OnFree func(Freed)
+	// Journal is told of what is committed; nil keeps nothing.
+	Journal Journal
 }
 
 // Catalog holds the objects of one pool. It is safe for concurrent use.
 type Catalog struct {
-	epoch  uint64
-	onFree func(Freed)
-	seed   maphash.Seed // random, so that nobody can aim keys at one bucket
+	epoch   uint64
+	onFree  func(Freed)
+	journal Journal
+	seed    maphash.Seed // random, so that nobody can aim keys at one bucket
 
-	// Locks are taken in this order: a Staged's, one bucket's, then clock's or
-	// due's.
+	// Locks are taken in this order: a Staged's, one bucket's (Flush takes all, in
+	// order), then clock's or due's.
 	buckets [buckets]bucket
 	clock   clock
 	due     due
@@ -92,7 +101,10 @@ func New(cfg Config) (*Catalog, error) {
 	if cfg.Ghosts == 0 {
 		cfg.Ghosts = defaultGhosts
 	}
-	c := &Catalog{epoch: cfg.Epoch, onFree: cfg.OnFree, seed: maphash.MakeSeed()}
+	if cfg.Journal == nil {
+		cfg.Journal = forgetful{}
+	}
+	c := &Catalog{epoch: cfg.Epoch, onFree: cfg.OnFree, journal: cfg.Journal, seed: maphash.MakeSeed()}
 	sets := (cfg.Ghosts + buckets*ghostWays - 1) / (buckets * ghostWays)
 	table := make([]ghostSet, sets*buckets)
 	for i := range c.buckets {

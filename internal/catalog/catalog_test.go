@@ -65,7 +65,7 @@ func stage(t testing.TB, c *Catalog, key string, size int64, o object.PutOptions
 		t.Fatal(err)
 	}
 	for i := range (size + stripeSize - 1) / stripeSize {
-		if err := s.Place(uint32(i), []Place{{0, 1}, {1, 2}, {2, 3}}); err != nil {
+		if err := s.Place(uint32(i), []Place{{Node: 0, Instance: 1}, {Node: 1, Instance: 2}, {Node: 2, Instance: 3}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -279,7 +279,7 @@ func TestDeleteTakes(t *testing.T) {
 	if d := cmp.Diff(want, c.Stats()); d != "" {
 		t.Errorf("while taken (-want +got):\n%s", d)
 	}
-	if p.SetPlace(0, 0, Place{0, 1}, Place{9, 9}) {
+	if p.SetPlace(0, 0, Place{Node: 0, Instance: 1}, Place{Node: 9, Instance: 9}) {
 		t.Error("SetPlace moved a chunk of a deleted version")
 	}
 	p.Release()

@@ -67,7 +67,8 @@ func (k *clock) steps() int {
 // hand passes over what is pinned, and over what was read since it last came by,
 // which is then no longer marked as read; an expired one it takes anyway. Evict
 // gives up, with false, after two rounds. match is called often and should be
-// quick.
+// quick. Evict does not wait for the journal: a restart may bring the object back,
+// without its chunks.
 func (c *Catalog) Evict(match func(Place) bool) (object.Info, bool) {
 	var scratch []Place
 	for range c.clock.steps() {
@@ -120,7 +121,7 @@ func (c *Catalog) evict(v *version) (object.Info, bool) {
 	case v.ref && cause == wire.CauseEvicted:
 		v.ref = false
 	default:
-		c.detach(b, v, cause, &freed)
+		c.remove(b, v, cause, &freed)
 	}
 	i := v.info()
 	b.mu.Unlock()

@@ -30,7 +30,10 @@ type Result struct {
 // An error means that nothing happened and the version may be mended or
 // aborted: it matches wire.ErrShort if the placed stripes are not those that
 // size needs, wire.ErrLost if one of them has fewer than d chunks held, and
-// wire.ErrRequest if the version is over, has no plan or an impossible size.
+// wire.ErrRequest if the version is over, has no plan or an impossible size. One
+// that matches wire.ErrUnavailable is the journal's: if the version can still be
+// committed or aborted nothing happened, else the key is a miss, and what a
+// restart would find is not known.
 func (s *Staged) Commit(size int64) (Result, error) {
 	s.mu.Lock()
 	v, err := s.build(size)
@@ -47,26 +50,60 @@ func (s *Staged) Commit(size int64) (Result, error) {
 	b.mu.Lock()
 	now := time.Now()
 	old := c.current(b, s.key, now, &freed)
-	s.end(b)
-	if old != nil && s.o.WantReplaced {
-		res.Replaced = c.pin(old)
+	res.Stored = holds(s.o.Condition, old)
+	over := v.succeed(old, s.o, now)
+	seen, w, err := v, wait(nil), error(nil)
+	switch {
+	case !res.Stored && old != nil:
+		seen, w = old, old.unsafe
+	case !res.Stored:
+	case over && old != nil:
+		w = c.journal.Remove(old.key, old.number)
+	case over:
+		w = c.journal.Settled(v.key)
+	default:
+		var replaced uint64
+		if old != nil {
+			replaced = old.number
+		}
+		w, err = c.journal.Put(v.record(), v.places, replaced)
+		v.unsafe = w
 	}
-	if res.Stored = holds(s.o.Condition, old); res.Stored {
-		c.replace(b, old, v, s.o, now, &freed)
-		res.Info = v.info()
+	if err == nil {
+		s.end(b)
+		if old != nil && s.o.WantReplaced {
+			res.Replaced = c.pin(old)
+		}
+		if res.Stored {
+			c.replace(b, old, v, over, &freed)
+			res.Info = v.info()
+		}
 	}
 	b.mu.Unlock()
 	s.mu.Unlock()
 
+	if err != nil {
+		c.free(freed)
+		return Result{}, unavailable(err)
+	}
+	// What was replaced keeps its chunks until no restart can bring it back.
+	err = c.show(seen, w)
 	if !res.Stored {
 		s.free()
 	}
 	c.free(freed)
+	if err != nil {
+		if res.Replaced != nil {
+			res.Replaced.Release()
+		}
+		return Result{}, err
+	}
 	return res, nil
 }
 
-// replace puts v in old's place, which may be nil. b is locked.
-func (c *Catalog) replace(b *bucket, old, v *version, o object.PutOptions, now time.Time, freed *[]*version) {
+// succeed gives v what it has from its predecessor, which may be nil, and from
+// its options, and reports whether it is expired already.
+func (v *version) succeed(old *version, o object.PutOptions, now time.Time) (over bool) {
 	v.stored = now.UnixMilli()
 	switch {
 	case !o.KeepExpiry:
@@ -75,16 +112,29 @@ func (c *Catalog) replace(b *bucket, old, v *version, o object.PutOptions, now t
 		v.expires = old.expires
 	}
 	if old != nil {
-		v.ref = old.ref
+		v.ref, v.read = old.ref, old.read
+	}
+	return !o.KeepExpiry && past(o.Expires, now)
+}
+
+// replace puts v in old's place, which may be nil; if it is over already, nothing
+// is. b is locked.
+func (c *Catalog) replace(b *bucket, old, v *version, over bool, freed *[]*version) {
+	if old != nil {
 		c.detach(b, old, wire.CauseUnexplained, freed)
 	}
-	if !o.KeepExpiry && past(o.Expires, now) {
+	if over {
 		v.gone = true
 		c.haunt(b, v.hash, wire.CauseDeleted)
 		*freed = append(*freed, v)
 		return
 	}
 	c.exorcise(b, v.hash)
+	c.enter(b, v)
+}
+
+// enter makes v current. b is locked, and has no other version of the key.
+func (c *Catalog) enter(b *bucket, v *version) {
 	b.objects[v.key] = v
 	c.clock.add(v)
 	c.due.set(v, v.expires)

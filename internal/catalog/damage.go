@@ -1,6 +1,10 @@
 package catalog
 
-import "github.com/infinicache/infinicache/internal/wire"
+import (
+	"time"
+
+	"github.com/infinicache/infinicache/internal/wire"
+)
 
 // Damage is what the loss of an instance did to one object.
 type Damage struct {
@@ -10,6 +14,8 @@ type Damage struct {
 	// Worst is the most chunks that nobody holds in any one of its stripes, for
 	// whatever reason: the object is beyond repair if that is more than p.
 	Worst int
+	// LastRead is when the object was last opened; see Catalog.LastRead.
+	LastRead time.Time
 }
 
 // Fatal tells whether a stripe has fewer than d chunks left.
@@ -19,7 +25,9 @@ func (d Damage) Fatal() bool { return d.Worst > int(d.Record.Parity) }
 // now on, those of staged versions included. It calls hurt, which may be nil,
 // for each object that had any, in no order, and returns how many there were.
 // What to do about them, to repair or to Lose them, is the caller's choice. The
-// instance must not acknowledge chunks any more. No lock is held for longer than
+// instance must not acknowledge chunks any more. The journal is not told: it
+// names the instance still, so that whoever restores must know that it is lost.
+// No lock is held for longer than
 // one object takes.
 func (c *Catalog) LoseInstance(instance uint32, hurt func(Damage)) int {
 	if instance == 0 {
@@ -86,7 +94,7 @@ func (b *bucket) loseInstance(v *version, instance uint32) (Damage, bool) {
 	if n == 0 {
 		return Damage{}, false
 	}
-	d := Damage{Record: v.record(), Chunks: n}
+	d := Damage{Record: v.record(), Chunks: n, LastRead: v.lastRead()}
 	l, chunks := v.layout(), v.chunks()
 	for i := range len(v.places) / chunks {
 		d.Worst = max(d.Worst, l.missing(uint32(i), v.row(uint32(i))))

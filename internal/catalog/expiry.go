@@ -82,7 +82,8 @@ func (h *dueHeap) Pop() any {
 // shall: it asks decide, once, about the version that stands, and in the same
 // step does what that says. The zero time means never, one that is over deletes
 // the object. found reports whether there was a version to ask about, changed
-// what decide said. The error matches wire.ErrKey.
+// what decide said. The error matches wire.ErrKey, or wire.ErrUnavailable: then it
+// is not known which expiry a restart would find.
 //
 // decide runs with a lock held: it must be quick, and must use neither the
 // catalog nor its pins.
@@ -92,30 +93,51 @@ func (c *Catalog) SetExpiry(key string, decide func(object.Info) (at time.Time, 
 		return false, false, err
 	}
 	var freed []*version
-	defer func() { c.free(freed) }()
+	v, seen, w, changed, err := c.setExpiry(b, key, decide, &freed)
+	if seen != nil && err == nil {
+		err = c.show(v, seen)
+	}
+	if err == nil {
+		err = settle(w)
+	}
+	c.free(freed)
+	return v != nil, changed && err == nil, err
+}
+
+// setExpiry does what decide says. It returns the version, if there is one, and
+// what to wait for: the version, which was seen, and the change.
+func (c *Catalog) setExpiry(b *bucket, key string, decide func(object.Info) (time.Time, bool), freed *[]*version) (v *version, seen, w wait, changed bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
-	v := c.current(b, key, now, &freed)
-	if v == nil {
-		return false, false, nil
+	if v = c.current(b, key, now, freed); v == nil {
+		return nil, nil, nil, false, nil
 	}
-	at, change := decide(v.info())
+	seen = v.unsafe
+	at, changed := decide(v.info())
 	switch {
-	case !change:
+	case !changed:
 	case past(at, now):
-		c.detach(b, v, wire.CauseDeleted, &freed)
+		w = c.remove(b, v, wire.CauseDeleted, freed)
 	default:
-		c.due.set(v, millis(at))
+		expires := millis(at)
+		if w, err = c.journal.Expire(v.number, expires); err != nil {
+			return v, seen, nil, false, unavailable(err)
+		}
+		if expires == 0 || v.expires != 0 && expires >= v.expires {
+			w = nil // a restart that forgets this lets the object expire too early
+		}
+		c.due.set(v, expires)
 	}
-	return true, change, nil
+	return v, seen, w, changed, nil
 }
 
 // ExpireDue removes objects that are expired at now, those that expired first
 // before others, and returns how many. It stops after max; 0 means no limit. The
 // caller runs it now and then, so that objects which nobody reads give back
-// their room.
+// their room. It waits once for the journal, so that it is not faster.
 func (c *Catalog) ExpireDue(now time.Time, max int) int {
+	var w wait
 	n := 0
 	for max <= 0 || n < max {
 		v := c.due.first(now)
@@ -126,11 +148,12 @@ func (c *Catalog) ExpireDue(now time.Time, max int) int {
 		b := c.bucket(v.hash)
 		b.mu.Lock()
 		if !v.gone && v.expired(now) {
-			c.detach(b, v, wire.CauseExpired, &freed)
+			w = c.remove(b, v, wire.CauseExpired, &freed)
 			n++
 		}
 		b.mu.Unlock()
 		c.free(freed)
 	}
+	_ = settle(w) // a restart finds them expired, too
 	return n
 }

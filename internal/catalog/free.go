@@ -54,7 +54,7 @@ func (c *Catalog) detach(b *bucket, v *version, cause wire.Cause, freed *[]*vers
 func (c *Catalog) current(b *bucket, key string, now time.Time, freed *[]*version) *version {
 	v := b.objects[key]
 	if v != nil && v.expired(now) {
-		c.detach(b, v, wire.CauseExpired, freed)
+		c.remove(b, v, wire.CauseExpired, freed)
 		return nil
 	}
 	return v

@@ -25,13 +25,18 @@ func (c *Catalog) pin(v *version) *Pin {
 
 // Open pins the newest version of a key and marks it as read, which puts its
 // eviction off. Its error matches wire.ErrNotFound, with the cause of the miss,
-// or wire.ErrKey.
+// wire.ErrKey, or wire.ErrUnavailable.
 func (c *Catalog) Open(key string) (*Pin, error) {
 	var p *Pin
-	err := c.find(key, func(v *version) {
+	err := c.find(key, func(v *version, now time.Time) {
 		v.ref = true
+		v.read = uint32(now.Unix())
 		p = c.pin(v)
 	})
+	if err != nil && p != nil {
+		p.Release()
+		p = nil
+	}
 	return p, err
 }
 
@@ -39,7 +44,10 @@ func (c *Catalog) Open(key string) (*Pin, error) {
 // those of Open.
 func (c *Catalog) Stat(key string) (object.Info, error) {
 	var i object.Info
-	err := c.find(key, func(v *version) { i = v.info() })
+	err := c.find(key, func(v *version, _ time.Time) { i = v.info() })
+	if err != nil {
+		i = object.Info{}
+	}
 	return i, err
 }
 
@@ -47,30 +55,42 @@ func (c *Catalog) Stat(key string) (object.Info, error) {
 // read; nil if it is not the newest of its key, or expired.
 func (c *Catalog) PinVersion(key string, number uint64) *Pin {
 	var p *Pin
-	_ = c.find(key, func(v *version) {
+	err := c.find(key, func(v *version, _ time.Time) {
 		if v.number == number {
 			p = c.pin(v)
 		}
 	})
+	if err != nil && p != nil {
+		p.Release()
+		p = nil
+	}
 	return p
 }
 
 // find calls use with the newest version of a key while its bucket is locked, or
-// returns why there is none. use does not leave this package.
-func (c *Catalog) find(key string, use func(*version)) error {
+// returns why there is none. If it fails after use, what use found may not be
+// shown. use does not leave this package.
+func (c *Catalog) find(key string, use func(*version, time.Time)) error {
 	b, hash, err := c.locate(key)
 	if err != nil {
 		return err
 	}
 	var freed []*version
+	var w wait
 	b.mu.Lock()
-	if v := c.current(b, key, time.Now(), &freed); v != nil {
-		use(v)
+	now := time.Now()
+	v := c.current(b, key, now, &freed)
+	if v != nil {
+		use(v, now)
+		w = v.unsafe
 	} else {
 		err = b.miss(hash)
 	}
 	b.mu.Unlock()
 	c.free(freed)
+	if w != nil {
+		err = c.show(v, w)
+	}
 	return err
 }
 
@@ -112,6 +132,7 @@ func (p *Pin) SetPlace(stripe uint32, chunk int, old, new Place) bool {
 		return false
 	}
 	row[chunk] = new
+	p.c.journal.Move(p.v.number, int(stripe)*p.v.chunks()+chunk, new)
 	return true
 }
 

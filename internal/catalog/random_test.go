@@ -60,7 +60,7 @@ func (k *custody) use(p *Pin, key string) {
 		k.t.Errorf("pin of %q is on %q", key, r.Key)
 	}
 	for _, at := range p.Places(0, nil) {
-		p.SetPlace(0, 0, at, Place{at.Node + 1, at.Instance + 1})
+		p.SetPlace(0, 0, at, Place{Node: at.Node + 1, Instance: at.Instance + 1})
 	}
 	k.mu.Lock()
 	k.inUse[r.Version]--
@@ -169,7 +169,7 @@ func TestAgainstModel(t *testing.T) {
 				continue
 			}
 			k.begin(s.Version())
-			if err := errors.Join(s.SetOptions(o), s.SetPlan(object.Shape{Data: 1, Parity: 1}, 10), s.Place(0, []Place{{1, 1}, {2, 2}})); err != nil {
+			if err := errors.Join(s.SetOptions(o), s.SetPlan(object.Shape{Data: 1, Parity: 1}, 10), s.Place(0, []Place{{Node: 1, Instance: 1}, {Node: 2, Instance: 2}})); err != nil {
 				t.Fatal(err)
 			}
 			staged = append(staged, s)
@@ -287,7 +287,7 @@ func work(k *custody, c *Catalog, r *rand.Rand, name string) {
 		}
 		k.begin(s.Version())
 		defer s.Abort()
-		if err := errors.Join(s.SetPlan(object.Shape{Data: 1, Parity: 1}, 10), s.Place(0, []Place{{1, 1}, {2, 2}})); err != nil {
+		if err := errors.Join(s.SetPlan(object.Shape{Data: 1, Parity: 1}, 10), s.Place(0, []Place{{Node: 1, Instance: 1}, {Node: 2, Instance: 2}})); err != nil {
 			k.t.Error(err)
 		}
 		if r.IntN(4) == 0 {

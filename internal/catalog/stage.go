@@ -47,7 +47,8 @@ func (e *ConditionError) Unwrap() error { return wire.ErrCondition }
 // Begin stages a new version of a key; the caller ends it with Commit or Abort.
 // It refuses with a *ConditionError if the condition does not hold now. Other
 // errors match wire.ErrKey, wire.ErrRequest for a condition that does not exist,
-// or wire.ErrUnavailable when the epoch has given out all its versions.
+// or wire.ErrUnavailable when the epoch has given out all its versions, or when
+// it is not known whether what stands in the way would survive a restart.
 func (c *Catalog) Begin(key string, o object.PutOptions) (*Staged, error) {
 	b, hash, err := c.locate(key)
 	if err != nil {
@@ -65,7 +66,11 @@ func (c *Catalog) Begin(key string, o object.PutOptions) (*Staged, error) {
 		c: c, key: key, hash: hash, number: c.epoch<<epochShift | n,
 		begun: now.UnixMilli(), o: o, size: -1,
 	}
-	var freed []*version
+	var (
+		freed []*version
+		seen  *version // what refused it
+		w     wait
+	)
 	b.mu.Lock()
 	if v := c.current(b, key, now, &freed); holds(o.Condition, v) {
 		if b.staged == nil {
@@ -75,13 +80,24 @@ func (c *Catalog) Begin(key string, o object.PutOptions) (*Staged, error) {
 		c.staged.Add(1)
 	} else {
 		refused := &ConditionError{}
-		if v != nil && o.WantReplaced {
-			refused.Standing = c.pin(v)
+		if v != nil {
+			seen, w = v, v.unsafe
+			if o.WantReplaced {
+				refused.Standing = c.pin(v)
+			}
 		}
 		s, err = nil, refused
 	}
 	b.mu.Unlock()
 	c.free(freed)
+	if w != nil {
+		if unsafe := c.show(seen, w); unsafe != nil {
+			if standing := err.(*ConditionError).Standing; standing != nil {
+				standing.Release()
+			}
+			err = unsafe
+		}
+	}
 	return s, err
 }
 

@@ -34,29 +34,29 @@ func TestPlanAndPlaceRefuse(t *testing.T) {
 	if err := s.SetPlan(object.Shape{Data: 1, Parity: 1}, 10); err != nil {
 		t.Fatal(err)
 	}
-	refused("too few places", s.Place(0, []Place{{1, 1}}))
-	refused("stripe far ahead", s.Place(maxGap+1, []Place{{1, 1}, {2, 2}}))
-	if err := s.Place(maxGap, []Place{{1, 1}, {2, 2}}); err != nil {
+	refused("too few places", s.Place(0, []Place{{Node: 1, Instance: 1}}))
+	refused("stripe far ahead", s.Place(maxGap+1, []Place{{Node: 1, Instance: 1}, {Node: 2, Instance: 2}}))
+	if err := s.Place(maxGap, []Place{{Node: 1, Instance: 1}, {Node: 2, Instance: 2}}); err != nil {
 		t.Errorf("stripe ahead: %v", err)
 	}
 	refused("plan after places", s.SetPlan(object.Shape{Data: 1}, 1))
 	if got := s.Places(3); got != nil {
 		t.Errorf("places of a stripe that was skipped: %v", got)
 	}
-	if s.SetPlace(3, 0, Place{1, 1}) || s.SetPlace(maxGap, 2, Place{1, 1}) || s.SetPlace(maxGap, -1, Place{1, 1}) {
+	if s.SetPlace(3, 0, Place{Node: 1, Instance: 1}) || s.SetPlace(maxGap, 2, Place{Node: 1, Instance: 1}) || s.SetPlace(maxGap, -1, Place{Node: 1, Instance: 1}) {
 		t.Error("SetPlace took a chunk that does not exist")
 	}
 	s.Abort()
-	refused("Place after Abort", s.Place(0, []Place{{1, 1}, {2, 2}}))
+	refused("Place after Abort", s.Place(0, []Place{{Node: 1, Instance: 1}, {Node: 2, Instance: 2}}))
 	_, err = s.Commit(0)
 	refused("Commit after Abort", err)
-	if s.SetPlace(maxGap, 0, Place{1, 1}) {
+	if s.SetPlace(maxGap, 0, Place{Node: 1, Instance: 1}) {
 		t.Error("SetPlace took a chunk after Abort")
 	}
 }
 
 func TestCommitChecks(t *testing.T) {
-	none := []Place{{0, 0}, {1, 0}, {2, 0}}
+	none := []Place{{Node: 0, Instance: 0}, {Node: 1, Instance: 0}, {Node: 2, Instance: 0}}
 	for _, test := range []struct {
 		name string
 		size int64
@@ -65,14 +65,14 @@ func TestCommitChecks(t *testing.T) {
 	}{
 		{"negative", -1, nil, wire.ErrRequest},
 		{"beyond any object", wire.MaxObject + 1, nil, wire.ErrRequest},
-		{"stripe not placed", stripeSize + 1, [][]Place{{{0, 1}, {1, 2}, {2, 3}}}, wire.ErrShort},
-		{"stripe skipped", stripeSize + 1, [][]Place{nil, {{0, 1}, {1, 2}, {2, 3}}}, wire.ErrShort},
-		{"stripe too many", 1, [][]Place{{{0, 1}, {1, 2}, {2, 3}}, {{0, 1}, {1, 0}, {2, 0}}}, wire.ErrShort},
-		{"empty stripe too many", 1, [][]Place{{{0, 1}, {1, 2}, {2, 3}}, none}, nil},
+		{"stripe not placed", stripeSize + 1, [][]Place{{{Node: 0, Instance: 1}, {Node: 1, Instance: 2}, {Node: 2, Instance: 3}}}, wire.ErrShort},
+		{"stripe skipped", stripeSize + 1, [][]Place{nil, {{Node: 0, Instance: 1}, {Node: 1, Instance: 2}, {Node: 2, Instance: 3}}}, wire.ErrShort},
+		{"stripe too many", 1, [][]Place{{{Node: 0, Instance: 1}, {Node: 1, Instance: 2}, {Node: 2, Instance: 3}}, {{Node: 0, Instance: 1}, {Node: 1, Instance: 0}, {Node: 2, Instance: 0}}}, wire.ErrShort},
+		{"empty stripe too many", 1, [][]Place{{{Node: 0, Instance: 1}, {Node: 1, Instance: 2}, {Node: 2, Instance: 3}}, none}, nil},
 		{"empty object", 0, [][]Place{none}, nil},
-		{"one of three missing", 2, [][]Place{{{0, 1}, {1, 0}, {2, 3}}}, nil},
-		{"two of three missing", 2, [][]Place{{{0, 1}, {1, 0}, {2, 0}}}, wire.ErrLost},
-		{"one missing, one empty", 1, [][]Place{{{0, 0}, {1, 0}, {2, 3}}}, nil},
+		{"one of three missing", 2, [][]Place{{{Node: 0, Instance: 1}, {Node: 1, Instance: 0}, {Node: 2, Instance: 3}}}, nil},
+		{"two of three missing", 2, [][]Place{{{Node: 0, Instance: 1}, {Node: 1, Instance: 0}, {Node: 2, Instance: 0}}}, wire.ErrLost},
+		{"one missing, one empty", 1, [][]Place{{{Node: 0, Instance: 0}, {Node: 1, Instance: 0}, {Node: 2, Instance: 3}}}, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var l ledger
@@ -112,7 +112,7 @@ func TestCommitChecks(t *testing.T) {
 func TestFreedChunks(t *testing.T) {
 	var l ledger
 	c := newCatalog(t, Config{OnFree: l.free})
-	places := []Place{{4, 14}, {5, 15}, {6, 0}}
+	places := []Place{{Node: 4, Instance: 14}, {Node: 5, Instance: 15}, {Node: 6, Instance: 0}}
 	begin := func() *Staged {
 		s := stage(t, c, "k", 0, object.PutOptions{})
 		for i := range uint32(2) {
@@ -170,7 +170,7 @@ func TestLoseInstance(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !p.SetPlace(1, 0, Place{0, 1}, Place{0, 0}) || p.SetPlace(1, 0, Place{0, 1}, Place{0, 0}) {
+	if !p.SetPlace(1, 0, Place{Node: 0, Instance: 1}, Place{Node: 0, Instance: 0}) || p.SetPlace(1, 0, Place{Node: 0, Instance: 1}, Place{Node: 0, Instance: 0}) {
 		t.Error("SetPlace is no compare-and-set")
 	}
 	staged := stage(t, c, "staged", stripeSize, object.PutOptions{})
@@ -196,7 +196,7 @@ func TestLoseInstance(t *testing.T) {
 	if n := c.LoseInstance(2, nil) + c.LoseInstance(0, nil); n != 0 {
 		t.Errorf("LoseInstance again found %d objects", n)
 	}
-	if d := cmp.Diff([]Place{{0, 1}, {1, 0}, {2, 3}}, staged.Places(0)); d != "" {
+	if d := cmp.Diff([]Place{{Node: 0, Instance: 1}, {Node: 1, Instance: 0}, {Node: 2, Instance: 3}}, staged.Places(0)); d != "" {
 		t.Errorf("places of the staged version (-want +got):\n%s", d)
 	}
 	c.LoseInstance(3, nil)
@@ -211,10 +211,10 @@ func TestLoseInstance(t *testing.T) {
 		t.Error("PinVersion pinned another version")
 	}
 	repair := c.PinVersion("whole", i.Version)
-	if repair == nil || !repair.SetPlace(0, 1, Place{1, 0}, Place{7, 8}) {
+	if repair == nil || !repair.SetPlace(0, 1, Place{Node: 1, Instance: 0}, Place{Node: 7, Instance: 8}) {
 		t.Fatal("no repair")
 	}
-	if d := cmp.Diff([]Place{{0, 1}, {7, 8}, {2, 0}}, repair.Places(0, nil)); d != "" {
+	if d := cmp.Diff([]Place{{Node: 0, Instance: 1}, {Node: 7, Instance: 8}, {Node: 2, Instance: 0}}, repair.Places(0, nil)); d != "" {
 		t.Errorf("places after repair (-want +got):\n%s", d)
 	}
 }

@@ -123,7 +123,7 @@ func (s *script) run(cmd string, args []string) string {
 	case "due":
 		return strconv.Itoa(s.c.ExpireDue(time.Now(), 0))
 	case "flush":
-		n := s.c.Flush()
+		n, _ := s.c.Flush()
 		slices.Sort(s.freed)
 		return strconv.Itoa(n)
 	case "stat":

@@ -4,16 +4,12 @@ import (
 	"time"
 
 	"github.com/infinicache/infinicache/internal/object"
+	"github.com/infinicache/infinicache/internal/place"
 	"github.com/infinicache/infinicache/internal/wire"
 )
 
 // Place is where a chunk is.
-type Place struct {
-	Node uint32
-	// Instance is the pool's number of the instance that holds the chunk; 0 means
-	// that nobody is known to, and Node is then only where it should be.
-	Instance uint32
-}
+type Place = place.Place
 
 // version is one committed version of an object. Its bucket's lock guards what
 // changes; after gone is set nothing does but pins.
@@ -32,9 +28,14 @@ type version struct {
 	// places has Data+Parity entries for each stripe, stripe by stripe.
 	places []Place
 
+	// unsafe is nil once a restart would find this version, or none of its key,
+	// but never an older one. Until then whoever saw it waits before saying so.
+	unsafe wait
+
 	next, prev *version // in the clock's ring; guarded by its lock
 	slot       int32    // in due's heap, -1 for none; guarded by its lock
 
+	read         uint32 // Unix seconds when last opened, 0 for never
 	pins         int32
 	data, parity uint8
 	ref          bool // read since the clock's hand last passed
@@ -54,6 +55,13 @@ func (v *version) row(stripe uint32) []Place {
 
 func (v *version) expired(now time.Time) bool {
 	return v.expires != 0 && v.expires <= now.UnixMilli()
+}
+
+func (v *version) lastRead() time.Time {
+	if v.read == 0 {
+		return time.Time{}
+	}
+	return time.Unix(int64(v.read), 0)
 }
 
 func (v *version) record() wire.Record {
