@@ -118,7 +118,14 @@ type model map[string]struct {
 }
 
 // One writer, whose every step is compared with a model, among readers.
-func TestAgainstModel(t *testing.T) {
+func TestAgainstModel(t *testing.T) { againstModel(t, nil) }
+
+// The same with a journal: at every step a restart would find the newest version
+// of each key, or none; and none of a key that was deleted.
+func TestJournalAgainstModel(t *testing.T) { againstModel(t, newPaper()) }
+
+func againstModel(t *testing.T, p *paper) {
+	t.Helper()
 	seed := *seedFlag
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())
@@ -127,10 +134,15 @@ func TestAgainstModel(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	key := func(r *rand.Rand) string { return fmt.Sprintf("key%d", r.IntN(40)) }
 	k := newCustody(t)
-	c := newCatalog(t, Config{OnFree: k.free})
+	cfg := Config{Epoch: 1, OnFree: k.free}
+	if p != nil {
+		cfg.Journal = p
+	}
+	c := newCatalog(t, cfg)
 	stop := k.readers(c, 2, key)
 
 	want := model{}
+	last := map[string]uint64{} // the newest version ever committed
 	var staged []*Staged
 	pick := func() *Staged {
 		i := r.IntN(len(staged))
@@ -196,6 +208,7 @@ func TestAgainstModel(t *testing.T) {
 					e := want[name]
 					e.version = s.Version()
 					want[name] = e
+					last[name] = e.version
 				}
 			}
 		case 7:
@@ -203,16 +216,17 @@ func TestAgainstModel(t *testing.T) {
 				pick().Abort()
 			}
 		case 8:
-			existed, p, err := c.Delete(name, r.IntN(2) == 0)
+			existed, taken, err := c.Delete(name, r.IntN(2) == 0)
 			if existed != (cur != 0) || err != nil {
 				t.Fatalf("Delete(%q) on version %d = %v, %v", name, cur, existed, err)
 			}
-			if p != nil {
-				k.use(p, name)
+			if taken != nil {
+				k.use(taken, name)
 			}
 			if existed {
 				miss(name, wire.CauseDeleted)
 			}
+			last[name] = 0
 		case 9:
 			if i, ok := c.Evict(nil); ok {
 				if want[i.Key].version != i.Version {
@@ -241,11 +255,25 @@ func TestAgainstModel(t *testing.T) {
 		if e := want[name]; e.version != i.Version || err != nil && e.cause != wire.CauseUnexplained && wire.CauseOf(err) != e.cause {
 			t.Fatalf("Stat(%q) = version %d, %v; want version %d, %v", name, i.Version, err, e.version, e.cause)
 		}
+		if p == nil {
+			continue
+		}
+		if r.IntN(20) == 0 {
+			p.writeSome(r)
+		}
+		for name, newest := range last {
+			if found := p.find(name); found != 0 && found != newest {
+				t.Fatalf("a restart finds version %d of %q, acknowledged was %d", found, name, newest)
+			}
+		}
 	}
 	for _, s := range staged {
 		s.Abort()
 	}
 	stop()
+	if p != nil {
+		compare(t, "in the end", p.restart(t, true), snapshot(c))
+	}
 	k.settle(c)
 }
 
