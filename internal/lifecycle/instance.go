@@ -30,7 +30,6 @@ type Instance struct {
 
 	ends    time.Duration // when the platform ends the instance; 0 before its notice
 	crossed bool          // the notice followed a SLEEP that is not answered
-	left    bool          // DoLeave was given
 }
 
 // Phase is where the instance is.
@@ -254,14 +253,18 @@ func (m *Instance) end(r Reason, acts []Action) []Action {
 }
 
 // finish returns from the session. The link, if there is one still, is kept for
-// the next one, unless there cannot be one.
+// the next one. After a notice there is none, and this is the last step: nothing
+// leads out of Idle any more.
 func (m *Instance) finish(r Reason, acts []Action) []Action {
 	if m.ends != 0 {
 		acts = m.reset(acts)
 	}
 	m.phase, m.crossed = Idle, false
-	acts = m.timers.clearAll(acts)
-	return m.leave(m.giveBack(r, acts))
+	acts = m.giveBack(r, m.timers.clearAll(acts))
+	if m.ends != 0 {
+		acts = append(acts, Action{Kind: DoLeave})
+	}
+	return acts
 }
 
 // giveBack ends the invocation, if there is one.

@@ -18,7 +18,7 @@ func (m *Instance) noticed(now time.Duration, milliseconds uint64, acts []Action
 	left := said(milliseconds)
 	m.ends = now + left
 	if m.phase == Idle && m.link == 0 {
-		return m.leave(acts)
+		return append(acts, Action{Kind: DoLeave})
 	}
 	at := m.ends - min(left/10, leaveLinger)
 	if !m.timers.isSet(TimerDeadline) || at < m.timers.at[TimerDeadline] {
@@ -56,13 +56,4 @@ func (m *Instance) released(now time.Duration, acts []Action) []Action {
 	m.crossed, m.received = false, 0
 	acts = m.timers.clear(TimerAnswer, acts)
 	return m.linger(now, m.giveBack(Slept, acts))
-}
-
-// leave says, once, that the process may end.
-func (m *Instance) leave(acts []Action) []Action {
-	if m.ends == 0 || m.left {
-		return acts
-	}
-	m.left = true
-	return append(acts, Action{Kind: DoLeave})
 }

@@ -64,7 +64,7 @@ func TestNonsense(t *testing.T) {
 		}
 		var m Instance
 		var now time.Duration
-		invoked, returned := 0, 0
+		invoked, returned, left := 0, 0, 0
 		for range 500 {
 			now += time.Duration(rng.Int64N(int64(200 * time.Millisecond)))
 			ev := Event{
@@ -96,13 +96,19 @@ func TestNonsense(t *testing.T) {
 				invoked++
 			}
 			for _, a := range m.Step(now, ev, nil) {
-				if a.Kind == DoReturn {
+				switch a.Kind {
+				case DoReturn:
 					returned++
+				case DoLeave:
+					left++
 				}
 			}
 			running := 0
-			if m.Phase() != Idle {
+			if m.owed {
 				running = 1
+			}
+			if left > 1 || left == 1 && (m.Phase() != Idle || m.Link() != 0) {
+				t.Fatalf("seed %d: left %d times, %v with link %d after %v", seed, left, m.Phase(), m.Link(), ev)
 			}
 			if invoked != returned+running {
 				t.Fatalf("seed %d: %d invoked, %d returned, %v after %v", seed, invoked, returned, m.Phase(), ev)
