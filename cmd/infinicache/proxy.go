@@ -27,6 +27,8 @@ type proxyConfig struct {
 
 	platform string // URL of the Invoke API; empty: the embedded platform of this process
 	keyFile  string // empty: a key for as long as this process lives
+	journal  string // directory; empty: nothing is kept
+	adopt    bool   // what nodes hold, without a usable journal
 }
 
 func defaultProxy() proxyConfig {
@@ -57,6 +59,8 @@ func (c *proxyConfig) declareApart(f *flags) {
 	add(f, &c.links, "links", address(), "where instances connect; a fixed port, so that they find a restarted proxy")
 	add(f, &c.advertise, "advertise", dialable(), "the address of --links as instances see it (default: the same)")
 	f.cmd.Flags().StringVar(&c.keyFile, "key-file", "", "`FILE` with the pool's secret, made if it is missing; beside it FILE.epoch")
+	f.cmd.Flags().StringVar(&c.journal, "journal", "", "`DIR` of what a restarted proxy must know (default: it forgets all objects)")
+	f.cmd.Flags().BoolVar(&c.adopt, "adopt", false, "without a usable journal take over what nodes hold, though deleted objects may come back")
 	f.together(func() {
 		if host, _, _ := net.SplitHostPort(c.links); c.advertise == "" && (host == "" || net.ParseIP(host).IsUnspecified()) {
 			f.complain("--advertise: none given, with --links %s an address that instances can dial is needed", c.links)
@@ -83,8 +87,13 @@ there and must agree with it.
 
 Instances prove who they are by a secret made from the pool's, which is in
 --key-file; whoever can read that file can pose as a node. In FILE.epoch is the
-number of the latest reign over the pool, so that each start has a higher one.`,
-		Example: `  infinicache proxy --key-file /var/lib/infinicache/pool.key
+number of the latest reign over the pool, so that each start has a higher one.
+
+With --journal a proxy that is started again, after whatever end, serves what its
+nodes still hold. What was deleted or replaced stays so. If the journal is lost or
+damaged the nodes drop what they hold; with --adopt it is taken over instead, and
+what was deleted or replaced last may come back.`,
+		Example: `  infinicache proxy --key-file /var/lib/infinicache/pool.key --journal /var/lib/infinicache
   infinicache proxy --key-file pool.key --platform http://10.0.0.7:9377 --nodes 40 \
       --links 0.0.0.0:6376 --advertise 10.0.0.5:6376`,
 		Args: between(0, 0, "none"),

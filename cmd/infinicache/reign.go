@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"net"
 
@@ -24,11 +23,6 @@ type reign struct {
 	driver    billing
 	proxy     *proxy.Proxy
 	redisDoor *redis.Door
-
-	// resize makes the pool have that many nodes: new ones take load, leaving
-	// ones are drained. It tells how far it has come. Nil where a pool keeps its
-	// size.
-	resize func(ctx context.Context, nodes int, progress func(done, total int)) error
 }
 
 // found makes the proxy and its doors at these listeners.
@@ -60,7 +54,7 @@ func (s *system) found(client, redisAt, links net.Listener) (_ *reign, err error
 			Address: c.reachable(links), Capacity: store.CapacityOf(s.cfg.memory),
 			Linger: c.linger, Seed: s.cfg.seed, Logger: s.log.With("part", "pool"),
 		},
-		Shape: c.shape, Seed: s.cfg.seed, Registerer: s.registry, Logger: s.log.With("part", "proxy"),
+		Shape: c.shape, JournalDir: c.journal, Adopt: c.adopt, Seed: s.cfg.seed, Registerer: s.registry, Logger: s.log.With("part", "proxy"),
 	})
 	if err != nil {
 		return nil, err

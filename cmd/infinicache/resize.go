@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/infinicache/infinicache/internal/admin"
@@ -22,16 +21,13 @@ func (s *system) resize(ctx context.Context, nodes int, progress func(done, tota
 	if err := s.checkSize(nodes, before); err != nil {
 		return before, err
 	}
-	if s.reign != nil && s.reign.resize == nil {
-		return before, fmt.Errorf("resize of a pool: not implemented: %w", errors.ErrUnsupported)
-	}
 	if s.platform != nil && s.platform.Nodes() < nodes {
 		if err := s.platform.Resize(nodes); err != nil {
 			return before, err
 		}
 	}
 	if s.reign != nil {
-		if err := s.reign.resize(ctx, nodes, progress); err != nil {
+		if err := s.reign.proxy.Resize(ctx, nodes, progress); err != nil {
 			return before, err
 		}
 	}
