@@ -33,9 +33,13 @@ type Config struct {
 	MaxQueue int
 	// UnheardLimit is after how many sessions of other instances an instance is
 	// lost (2). Where the platform never runs two instances of a node, 1: a new
-	// one means that the old one is gone. Where replicas are kept, set it so high
-	// that age decides: one instance has many sessions while the other sleeps.
+	// one means that the old one is gone.
 	UnheardLimit int
+	// Replicas says that instances of the node are kept beside each other on
+	// purpose. Then only sessions of instances not known before count towards
+	// UnheardLimit: of two known ones the platform wakes the same again and again,
+	// which says nothing of the other.
+	Replicas bool
 	// UnheardAge is how long an instance may be unheard before it is lost
 	// (15 min). It is judged when something happens to the node.
 	UnheardAge time.Duration

@@ -17,7 +17,7 @@ type remembered struct {
 	session uint64        // that it is in, or leaves after, at whichever seat; 0 for none
 	unheard bool          // another one has spoken since
 	since   time.Duration // when that began
-	others  int           // sessions of others since
+	others  int           // sessions of others since, of those that count
 }
 
 // Holdings are the instances of one node that may hold something of it. Two
@@ -76,6 +76,7 @@ func (h *Holdings) oldest() wire.Instance {
 func (n *Node) speaks(now time.Duration, id wire.Instance, acts []Action) []Action {
 	h := n.holdings
 	known := h.index(id) >= 0
+	counts := !known || !n.cfg.Replicas
 	acts = append(acts, Action{Kind: NoteInstance, Session: n.session, Instance: id, Known: known})
 
 	kept := h.instances[:0]
@@ -84,11 +85,13 @@ func (n *Node) speaks(now time.Duration, id wire.Instance, acts []Action) []Acti
 		case r.id == id:
 			r = remembered{id: id, heard: now, session: n.session}
 		case r.session != 0:
-		case r.others+1 >= n.cfg.UnheardLimit, r.unheard && now-r.since >= n.cfg.UnheardAge:
+		case counts && r.others+1 >= n.cfg.UnheardLimit, r.unheard && now-r.since >= n.cfg.UnheardAge:
 			acts = append(acts, Action{Kind: NoteLost, Instance: r.id})
 			continue
 		default:
-			r.others++
+			if counts {
+				r.others++
+			}
 			if !r.unheard {
 				r.unheard, r.since = true, now
 				acts = append(acts, Action{Kind: NoteUnheard, Instance: r.id})

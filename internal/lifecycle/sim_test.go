@@ -104,7 +104,7 @@ func newSim(t *testing.T, seed uint64, taken map[string]int) *sim {
 			Seed: seed + uint64(i)<<32, WakeBudget: 800 * time.Millisecond, TrustFor: 80 * time.Millisecond,
 			PingBudget: 50 * time.Millisecond, RedialFor: 200 * time.Millisecond,
 			BackoffMax: 400 * time.Millisecond, PingEveryRequest: seed%7 == 0,
-			Holdings: &s.holdings, WarmFor: 700 * time.Millisecond,
+			Holdings: &s.holdings, WarmFor: 700 * time.Millisecond, Replicas: seed%3 == 0,
 		}
 		if seed%2 == 0 {
 			cfg.WarmEvery, cfg.WarmPhase = simWarmEvery, s.between(0, simWarmEvery)

@@ -34,6 +34,9 @@ func (s *sim) actInstance(in *simInstance, a Action) {
 		toProxy(Event{Kind: OnHello, Instance: in.id})
 	case DoAskSleep:
 		toProxy(Event{Kind: OnSleep})
+		if s.chance(2) {
+			s.after(s.between(0, time.Millisecond), func() { s.notice(in) })
+		}
 	case DoPong:
 		toProxy(Event{Kind: OnPong})
 	case DoNotice:

@@ -96,8 +96,11 @@ func (s *sim) invoke(seat *simSeat, session uint64) {
 	}
 	seat.outstanding = true
 	s.sessions[session] = seat
+	if l := s.links[seat.node.link]; l != nil && s.chance(3) {
+		s.notice(l.in) // of all times, now
+	}
 	if s.chance(12) {
-		s.answer(session, []Class{Throttled, NotReady, Unavailable, Missing, Denied}[s.rng.IntN(5)])
+		s.answer(session, []Class{Throttled, NotReady, Unavailable, Missing, Denied, Forbidden}[s.rng.IntN(6)])
 		return
 	}
 	in := s.pick(nil)

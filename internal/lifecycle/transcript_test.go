@@ -78,6 +78,8 @@ func newTestNode(t *testing.T, d *datadriven.TestData, h *Holdings) *Node {
 			a.Scan(t, 0, &cfg.UnheardLimit)
 		case "wake-budget":
 			cfg.WakeBudget = duration(t, d, a.Vals[0])
+		case "replicas":
+			cfg.Replicas = true
 		case "warm-every":
 			cfg.WarmEvery = duration(t, d, a.Vals[0])
 		case "warm-phase":
