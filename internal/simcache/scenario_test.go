@@ -43,8 +43,8 @@ type scenario struct {
 	settle time.Duration
 
 	// hits is the least share of the gets of what may be there that get it.
-	// Chosen a good step below the lowest that many seeds gave; above what a
-	// cache would reach that forgot what it could have kept.
+	// Well below the least that any of thirty seeds of the scenario gave, because
+	// a lost object that is popular counts many times; most give all.
 	hits float64
 	// failed is how many of a hundred puts may fail.
 	failed int
@@ -107,16 +107,16 @@ var scenarios = []scenario{
 	{name: "broken links", rules: breaks, drawn: 8, hits: 0.8, failed: 30},
 	{name: "late links", rules: lateness, drawn: 4, hits: 0.9, failed: 10},
 	{name: "damaged bytes", rules: damage, drawn: 5, hits: 0.8, failed: 20, settle: longestSession},
-	{name: "split network", rules: splits, drawn: 3, hits: 0.7, failed: 30},
+	{name: "split network", rules: splits, drawn: 3, hits: 0.8, failed: 20},
 	{name: "throttled", harm: []harm{throttle, slowStart}, strikes: 8, hits: 0.8, failed: 20},
-	{name: "duplicates", harm: []harm{hide}, strikes: 8, hits: 0.7, failed: 10},
-	{name: "outlived sessions", harm: []harm{outlive, breakOff}, strikes: 8, linger: 2 * time.Second, hits: 0.6, failed: 10},
+	{name: "duplicates", harm: []harm{hide}, strikes: 8, hits: 0.9, failed: 10},
+	{name: "outlived sessions", harm: []harm{outlive, breakOff}, strikes: 8, linger: 2 * time.Second, hits: 0.9, failed: 10},
 	{name: "little room", capacity: 4 << 20, keys: 40, ops: 80, harm: []harm{reclaim}, strikes: 2, hits: 0.1, failed: 20},
 	{name: "many keys", keys: 150, clients: 4, ops: 200, size: small, harm: []harm{reclaim, hide}, strikes: 3, hits: 0.8, failed: 5},
-	{name: "many stripes", keys: 2, ops: 10, size: striped, harm: []harm{reclaim}, rules: breaks, drawn: 2, strikes: 2, hits: 0.4, failed: 40},
+	{name: "many stripes", keys: 2, ops: 12, size: striped, harm: []harm{reclaim}, rules: breaks, drawn: 2, strikes: 2, hits: 0.2, failed: 40},
 	{
 		name: "storm", rules: slices.Concat(breaks, lateness, damage, splits, freezes), drawn: 6,
-		harm: []harm{reclaim, hide, throttle, slowStart, stop, outlive, breakOff}, strikes: 8, hits: 0.5, failed: 30, settle: longestSession,
+		harm: []harm{reclaim, hide, throttle, slowStart, stop, outlive, breakOff}, strikes: 8, hits: 0.6, failed: 30, settle: longestSession,
 	},
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -253,13 +254,8 @@ func (l *workload) settled() {
 	if s.Pinned != 0 || s.Staged != 0 || s.Unexplained != 0 {
 		l.t.Errorf("%d pins, %d staged versions and %d unexplained misses are left", s.Pinned, s.Staged, s.Unexplained)
 	}
-	for _, n := range s.Nodes {
-		if n.Reserved != 0 || n.Queued != 0 || n.InFlight != 0 {
-			l.t.Errorf("node %d: %d reserved, %d queued, %d in flight", n.Node, n.Reserved, n.Queued, n.InFlight)
-		}
-	}
-	if busy := l.w.Platform.InSession(); len(busy) != 0 {
-		l.t.Errorf("nodes %v are in session", busy)
+	for n, why := range l.restless() {
+		l.t.Errorf("node %d does not come to rest: %s", n, why)
 	}
 	if float64(l.hits) < l.s.hits*float64(l.gets) {
 		l.t.Errorf("%d hits of %d gets of what may be there, want %v of them", l.hits, l.gets, l.s.hits)
@@ -267,6 +263,30 @@ func (l *workload) settled() {
 	if l.failed*100 > l.s.failed*l.puts {
 		l.t.Errorf("%d of %d puts failed, want %d in a hundred at most", l.failed, l.puts, l.s.failed)
 	}
+}
+
+// restless are the nodes that were not once at rest in half a minute, and what
+// they had to do. Warm-ups wake them now and then.
+func (l *workload) restless() map[uint32]string {
+	left := map[uint32]string{}
+	for _, n := range l.w.Proxy.Status().Nodes {
+		left[n.Node] = "?"
+	}
+	for end := time.Now().Add(30 * time.Second); len(left) > 0 && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		busy := l.w.Platform.InSession()
+		for _, n := range l.w.Proxy.Status().Nodes {
+			if _, ok := left[n.Node]; !ok {
+				continue
+			}
+			session := slices.Contains(busy, int(n.Node))
+			if n.Reserved == 0 && n.Queued == 0 && n.InFlight == 0 && !session {
+				delete(left, n.Node)
+				continue
+			}
+			left[n.Node] = fmt.Sprintf("%d reserved, %d queued, %d in flight, in session: %v", n.Reserved, n.Queued, n.InFlight, session)
+		}
+	}
+	return left
 }
 
 func (l *workload) summary() string {
