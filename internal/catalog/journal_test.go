@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -534,4 +535,36 @@ func TestRestartFromJournal(t *testing.T) {
 		names = slices.Sorted(maps.Keys(got.objects))
 	}
 	t.Logf("left: %v", names)
+}
+
+// However an object goes, the journal hears of it.
+func TestJournalHearsOfEveryRemoval(t *testing.T) {
+	for name, remove := range map[string]func(c *Catalog, version uint64){
+		"expired, seen by a read":   func(c *Catalog, _ uint64) { time.Sleep(time.Hour); _, _ = c.Stat("k") },
+		"expired, seen by a put":    func(c *Catalog, _ uint64) { time.Sleep(time.Hour); put(t, c, "k", 1, object.PutOptions{}) },
+		"expired, seen by the hand": func(c *Catalog, _ uint64) { time.Sleep(time.Hour); c.Evict(nil) },
+		"expired, in time":          func(c *Catalog, _ uint64) { time.Sleep(time.Hour); c.ExpireDue(time.Now(), 0) },
+		"expired, by Flush":         func(c *Catalog, _ uint64) { time.Sleep(time.Hour); _, _ = c.Flush() },
+		"evicted":                   func(c *Catalog, _ uint64) { c.Evict(nil) },
+		"lost":                      func(c *Catalog, v uint64) { c.Lose("k", v, wire.CauseLost) },
+		"deleted by its expiry":     func(c *Catalog, _ uint64) { _, _, _ = c.SetExpiry("k", expireAt(time.Now())) },
+		"replaced by what is over": func(c *Catalog, _ uint64) {
+			put(t, c, "k", 1, object.PutOptions{Expires: time.Now()})
+		},
+		"replaced, keeping the expiry": func(c *Catalog, _ uint64) { put(t, c, "k", 1, object.PutOptions{KeepExpiry: true}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPaper()
+				c := newCatalog(t, Config{Epoch: 1, Journal: p})
+				v := put(t, c, "k", 1, object.PutOptions{Expires: time.Now().Add(time.Minute)}).Info.Version
+				remove(c, v)
+				got := p.restart(t, true)
+				compare(t, "afterwards", got, snapshot(c))
+				if got.objects["k"].Version == v {
+					t.Error("the version is still there")
+				}
+			})
+		})
+	}
 }
