@@ -35,10 +35,10 @@ type Config struct {
 	// lost (2). Where the platform never runs two instances of a node, 1: a new
 	// one means that the old one is gone.
 	UnheardLimit int
-	// Replicas says that instances of the node are kept beside each other on
-	// purpose. Then only sessions of instances not known before count towards
-	// UnheardLimit: of two known ones the platform wakes the same again and again,
-	// which says nothing of the other.
+	// Replicas says that the platform can run two instances of the node. Then, for
+	// one that was in session together with another, only sessions of instances
+	// not known before count towards UnheardLimit: of two known ones the platform
+	// may wake the same again and again, which says nothing of the other.
 	Replicas bool
 	// UnheardAge is how long an instance may be unheard before it is lost
 	// (15 min). It is judged when something happens to the node.

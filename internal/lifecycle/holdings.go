@@ -18,6 +18,7 @@ type remembered struct {
 	unheard bool          // another one has spoken since
 	since   time.Duration // when that began
 	others  int           // sessions of others since, of those that count
+	paired  bool          // it was in session together with another one
 }
 
 // Holdings are the instances of one node that may hold something of it. Two
@@ -76,15 +77,19 @@ func (h *Holdings) oldest() wire.Instance {
 func (n *Node) speaks(now time.Duration, id wire.Instance, acts []Action) []Action {
 	h := n.holdings
 	known := h.index(id) >= 0
-	counts := !known || !n.cfg.Replicas
+	paired := false
 	acts = append(acts, Action{Kind: NoteInstance, Session: n.session, Instance: id, Known: known})
 
 	kept := h.instances[:0]
 	for _, r := range h.instances {
+		// Of two that are known to exist side by side, one that is not chosen is
+		// only that: another fresh one tells that the platform has not got it.
+		counts := !known || !n.cfg.Replicas || !r.paired
 		switch {
 		case r.id == id:
-			r = remembered{id: id, heard: now, session: n.session}
+			r = remembered{id: id, heard: now, session: n.session, paired: r.paired}
 		case r.session != 0:
+			r.paired, paired = true, true
 		case counts && r.others+1 >= n.cfg.UnheardLimit, r.unheard && now-r.since >= n.cfg.UnheardAge:
 			acts = append(acts, Action{Kind: NoteLost, Instance: r.id})
 			continue
@@ -101,12 +106,14 @@ func (n *Node) speaks(now time.Duration, id wire.Instance, acts []Action) []Acti
 	}
 	h.instances = kept
 	if known {
+		i := h.index(id)
+		h.instances[i].paired = h.instances[i].paired || paired
 		return acts
 	}
 	if len(h.instances) == rememberedInstances {
 		acts = n.lose(h.oldest(), acts)
 	}
-	h.instances = append(h.instances, remembered{id: id, heard: now, session: n.session})
+	h.instances = append(h.instances, remembered{id: id, heard: now, session: n.session, paired: paired})
 	return acts
 }
 

@@ -28,6 +28,7 @@ type instance struct {
 	// partial: a backup to it was begun, so that it may hold chunks of lots that
 	// it does not hold.
 	partial bool
+	paired  bool // it was in session together with another one
 	leaving bool // the platform ends it soon
 	reached int  // how often it was sought at the second seat since it spoke last
 	// synced says up to which position of its changes another instance holds all
@@ -164,6 +165,11 @@ func (s *seat) speaks(h *wire.Hello) (drop bool, after []func()) {
 	}
 	i.reached = 0
 	s.current = i
+	for _, o := range n.seats {
+		if o != s && o.awake() && o.current != i {
+			i.paired, o.current.paired = true, true
+		}
+	}
 	if i.unverified && n.pool.cfg.OnHeard != nil {
 		i.unverified = false
 		after = append(after, func() { n.pool.cfg.OnHeard(n.id, i.id) })

@@ -89,6 +89,7 @@ func (l *nodeLink) hello(meta []byte) error {
 	}
 	l.patience.Stop()
 	n.mu.Lock()
+	var after []func()
 	s := n.seatOf(h.Session)
 	if l.s != nil && l.s != s {
 		// The link was kept from a session at the other seat.
@@ -96,13 +97,14 @@ func (l *nodeLink) hello(meta []byte) error {
 		if l.s.link == l {
 			l.s.link = nil
 		}
+		after = l.s.stepLocked(lifecycle.Event{Kind: lifecycle.OnLinkLost, Link: l.number}, after)
 	}
 	l.s = s
 	s.links[l.number] = l
 	s.hello = &h
-	after := s.stepLocked(lifecycle.Event{
+	after = s.stepLocked(lifecycle.Event{
 		Kind: lifecycle.OnHello, Session: h.Session, Link: l.number, Instance: h.Instance,
-	}, nil)
+	}, after)
 	s.hello = nil
 	n.mu.Unlock()
 	run(after)

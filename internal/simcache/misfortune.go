@@ -72,6 +72,37 @@ func (p *Platform) Reclaim(number int) int {
 	return len(taken)
 }
 
+// Take takes one instance of a node away, the n-th of those that Instances lists,
+// and reports whether there was one.
+func (p *Platform) Take(number, n int) bool {
+	p.mu.Lock()
+	all := p.instances[number]
+	if n >= len(all) {
+		p.mu.Unlock()
+		return false
+	}
+	i := all[n]
+	p.instances[number] = append(append([]*Instance(nil), all[:n]...), all[n+1:]...)
+	i.gone = true
+	if i.cancel != nil {
+		i.cancel(errGone)
+	}
+	p.mu.Unlock()
+	p.net.Drop(i.Host)
+	p.net.Thaw(i.Host)
+	i.run.Close()
+	return true
+}
+
+// Swap makes another instance of a node the one that is woken next.
+func (p *Platform) Swap(number int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if all := p.instances[number]; len(all) > 1 {
+		p.instances[number] = append(append([]*Instance(nil), all[1:]...), all[0])
+	}
+}
+
 // Hide makes the next session of a node start a fresh instance, as if the
 // platform had forgotten those it has. Show undoes it.
 func (p *Platform) Hide(number int) (show func()) {

@@ -29,6 +29,8 @@ type Config struct {
 	Capacity int64         // bytes of chunks per instance, default 64 MiB
 	Shape    object.Shape  // default by size and pool
 	Linger   time.Duration // default 500 ms
+	Warm     time.Duration // between warm-ups of a node; default never
+	Backup   time.Duration // between backups of a node; default never
 	Seed     uint64
 	Logger   *slog.Logger
 	Proxy    func(*proxy.Config) // last changes
@@ -62,14 +64,21 @@ func New(t testing.TB, cfg Config) *Cache {
 	if cfg.Capacity == 0 {
 		cfg.Capacity = 64 << 20
 	}
+	if cfg.Warm == 0 {
+		cfg.Warm = -1
+	}
+	if cfg.Backup == 0 {
+		cfg.Backup = -1
+	}
 	w := &Cache{Net: simnet.New(cfg.Seed), t: t, stopped: make(chan struct{})}
 	w.Platform = newPlatform(w.Net, cfg.Logger)
 	pc := proxy.Config{
 		Pool: pool.Config{
 			Driver: w.Platform, Nodes: cfg.Nodes, Epoch: 1, Key: []byte("a key for simulations"),
-			Address: NodeAddr, Capacity: cfg.Capacity, Linger: pricing.Fixed(cfg.Linger), Seed: cfg.Seed, Logger: cfg.Logger,
+			Address: NodeAddr, Capacity: cfg.Capacity, Linger: pricing.Fixed(cfg.Linger), WarmEvery: cfg.Warm,
+			Seed: cfg.Seed, Logger: cfg.Logger,
 		},
-		Shape: cfg.Shape, Seed: cfg.Seed, Logger: cfg.Logger,
+		Shape: cfg.Shape, BackupEvery: cfg.Backup, Seed: cfg.Seed, Logger: cfg.Logger,
 	}
 	if cfg.Proxy != nil {
 		cfg.Proxy(&pc)
