@@ -54,12 +54,15 @@ func TestDiskFullChild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stop := running(t, j)
 	w := newWorkload(j, 5)
 	for range 50 {
 		w.step(t)
 	}
-	settle(t, j.DropHolder(99))
+	for j.take() {
+		if err := j.write(); err != nil {
+			t.Fatal(err)
+		}
+	}
 	prefixes := []content{w.model.clone()} // from what is durable on
 
 	limitFiles(t, uint64(j.Status().FileBytes))
@@ -79,6 +82,7 @@ func TestDiskFullChild(t *testing.T) {
 		prefixes = append(prefixes, w.model.clone())
 	}
 	wait := j.DropHolder(99)
+	stop := running(t, j)
 	if err := wait(t.Context()); !errors.Is(err, ErrFailed) || !strings.Contains(err.Error(), "too large") {
 		t.Fatalf("wait on a full disk: %v", err)
 	}
