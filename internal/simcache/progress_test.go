@@ -81,8 +81,8 @@ func exercised() (kinds []string) {
 	return kinds
 }
 
-// report prints what was seen, and fails a run through every scenario that never
-// saw one kind of fault: what is not exercised is not tested.
+// report prints what was seen, and fails a run twice through all scenarios that
+// never saw one kind of fault: what is not exercised is not tested.
 func (p *progress) report(t *testing.T) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d seeds, %d failed, %v\n", p.done, p.bad, time.Since(p.began).Round(time.Second))
@@ -101,7 +101,7 @@ func (p *progress) report(t *testing.T) {
 	if t.Log("\n" + b.String()); time.Since(p.began) > sayEvery {
 		fmt.Fprint(os.Stderr, b.String())
 	}
-	if p.done < len(scenarios) {
+	if p.done < 2*len(scenarios) {
 		return
 	}
 	for _, kind := range exercised() {

@@ -128,49 +128,46 @@ var sagas = []scenario{
 		harm: []harm{reclaim, hide, throttle, stop, outlive}, strikes: 60, hits: 0.8, failed: 10,
 	},
 	{
-		name: "hours of life", nodes: 200, clients: 3, ops: 240, keys: 40, size: medium, life: 3 * time.Hour,
-		harm: []harm{reclaim, hide, stop, outlive}, strikes: 400, hits: 0.8, failed: 10,
+		name: "hours of life", nodes: 200, clients: 3, ops: 160, keys: 40, size: medium, life: 3 * time.Hour,
+		harm: []harm{reclaim, hide, stop, outlive}, strikes: 200, hits: 0.8, failed: 10,
 	},
 }
 
 // harm is one misfortune. It may take a while, and undoes what does not last.
-type harm struct {
-	name   string
-	strike func(*Cache, *rand.Rand)
-}
+type harm func(*Cache, *rand.Rand)
 
 var (
-	reclaim = harm{"reclaim", func(w *Cache, rng *rand.Rand) {
+	reclaim = harm(func(w *Cache, rng *rand.Rand) {
 		for range 1 + rng.IntN(3) {
 			w.Platform.Reclaim(anyNode(w, rng))
 		}
-	}}
-	hide = harm{"hide", func(w *Cache, rng *rand.Rand) {
+	})
+	hide = harm(func(w *Cache, rng *rand.Rand) {
 		show := w.Platform.Hide(anyNode(w, rng))
 		rest(rng, 5*time.Second)
 		show()
-	}}
-	throttle  = harm{"throttle", func(w *Cache, rng *rand.Rand) { w.Platform.Throttle(1 + rng.IntN(5)) }}
-	slowStart = harm{"slow start", func(w *Cache, rng *rand.Rand) {
+	})
+	throttle  = harm(func(w *Cache, rng *rand.Rand) { w.Platform.Throttle(1 + rng.IntN(5)) })
+	slowStart = harm(func(w *Cache, rng *rand.Rand) {
 		w.Platform.Slow(time.Duration(rng.Int64N(int64(4 * time.Second))))
 		w.Platform.Reclaim(anyNode(w, rng))
 		rest(rng, 5*time.Second)
 		w.Platform.Slow(0)
-	}}
-	stop = harm{"stop", func(w *Cache, rng *rand.Rand) {
+	})
+	stop = harm(func(w *Cache, rng *rand.Rand) {
 		goOn := w.Platform.Stop(busyNode(w, rng))
 		rest(rng, 8*time.Second)
 		goOn()
-	}}
-	breakOff = harm{"break off", func(w *Cache, rng *rand.Rand) { w.Platform.Break(busyNode(w, rng)) }}
-	outlive  = harm{"outlive", func(w *Cache, rng *rand.Rand) {
+	})
+	breakOff = harm(func(w *Cache, rng *rand.Rand) { w.Platform.Break(busyNode(w, rng)) })
+	outlive  = harm(func(w *Cache, rng *rand.Rand) {
 		n := busyNode(w, rng)
 		goOn := w.Platform.Stop(n)
-		rest(rng, 2*time.Second)
+		rest(rng, time.Second)
 		w.Platform.Break(n)
-		rest(rng, 8*time.Second)
+		rest(rng, 2*time.Second) // before its own patience ends its session
 		goOn()
-	}}
+	})
 )
 
 // anyNode is a node that has an instance, if some draws find one.

@@ -144,7 +144,7 @@ func (l *workload) suffer(rng *rand.Rand) {
 	}
 	for range l.s.strikes {
 		rest(rng, 2*l.s.lifetime()/time.Duration(l.s.strikes))
-		l.s.harm[rng.IntN(len(l.s.harm))].strike(l.w, rng)
+		l.s.harm[rng.IntN(len(l.s.harm))](l.w, rng)
 	}
 }
 
