@@ -39,6 +39,7 @@ type Call struct {
 	from, to uint32 // blocks
 	next     uint32 // the block that must come next
 	credit   uint32 // allowed and not yet passed on
+	again    bool   // it is the second time
 	sink     stripe.Sink
 
 	// store
@@ -180,12 +181,15 @@ func (c *Call) Cancel() {
 		return
 	}
 	var after []func()
-	if c.link != nil {
+	switch {
+	case c.link != nil:
 		// The node still answers, and the machine counts that answer.
 		_ = c.link.conn.Send(wire.TypeCancel, 0, c.stream, nil)
 		after = c.giveUp(after)
-	} else {
+	case c.s.queued[c.id] == c:
 		after = c.s.stepLocked(lifecycle.Event{Kind: lifecycle.OnCancel, ID: c.id}, after)
+	default: // about to be repeated
+		after = c.giveUp(after)
 	}
 	n.mu.Unlock()
 	run(after)
@@ -301,7 +305,32 @@ func (s *seat) broken(l *nodeLink, c *Call, err error, after []func()) []func() 
 		l.instance.held += c.cost
 		l.instance.bury(dead{c.chunk, c.cost})
 	}
+	if c.kind == callFetch && !c.over && !c.again && c.next == c.from && s.n.pool.ctx.Err() == nil {
+		c.again, c.link = true, nil
+		return append(after, c.repeat)
+	}
 	return s.tell(c, err, 0, after)
+}
+
+// repeat asks once more for a chunk of which nothing had come when its link broke:
+// with many nodes awake, some link breaks at any time, and a chunk that fails costs
+// the reader a spare one.
+func (c *Call) repeat() {
+	n := c.s.n
+	n.mu.Lock()
+	var after []func()
+	if l := n.lots[c.at.Instance]; c.over {
+	} else if l == nil && c.only == nil {
+		after = c.s.tell(c, wire.ErrLost, 0, nil)
+	} else {
+		s := c.s
+		if c.only == nil {
+			s = n.seatFor(l)
+		}
+		after = s.begin(c)
+	}
+	n.mu.Unlock()
+	run(after)
 }
 
 func run(after []func()) {
