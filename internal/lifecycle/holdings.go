@@ -34,10 +34,14 @@ type Holdings struct {
 }
 
 // Remember adds an instance of an earlier reign: it was heard before now and has
-// not spoken since.
-func (h *Holdings) Remember(now time.Duration, id wire.Instance) {
-	if len(h.instances) < rememberedInstances && h.index(id) < 0 {
-		h.instances = append(h.instances, remembered{id: id, heard: now})
+// not spoken since. paired says that it is known to exist beside another one.
+func (h *Holdings) Remember(now time.Duration, id wire.Instance, paired bool) {
+	if i := h.index(id); i >= 0 {
+		h.instances[i].paired = h.instances[i].paired || paired
+		return
+	}
+	if len(h.instances) < rememberedInstances {
+		h.instances = append(h.instances, remembered{id: id, heard: now, paired: paired})
 	}
 }
 

@@ -161,11 +161,12 @@ func (p *Pool) Remember(node, number uint32, holders []wire.Instance, chunks int
 		if i == nil {
 			i = &instance{id: id, capacity: p.cfg.Capacity, unverified: true}
 			n.instances = append(n.instances, i)
-			n.holdings.Remember(p.now(), id)
 			if n.ordinary().current == nil {
 				n.ordinary().current = i
 			}
 		}
+		i.paired = i.paired || len(holders) > 1
+		n.holdings.Remember(p.now(), id, i.paired)
 		l.holders = append(l.holders, i)
 	}
 	n.lots[number] = l
