@@ -177,6 +177,12 @@ func (p *Pool) Run(ctx context.Context) error {
 	watch := time.NewTicker(watchEvery)
 	defer watch.Stop()
 	tripped := spend.None
+	for _, n := range p.all() {
+		n.mu.Lock()
+		after := n.tellHeld(nil) // what is remembered of an earlier reign
+		n.mu.Unlock()
+		run(after)
+	}
 	for {
 		select {
 		case <-watch.C:
