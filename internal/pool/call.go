@@ -2,6 +2,7 @@ package pool
 
 import (
 	"math"
+	"time"
 
 	"github.com/infinicache/infinicache/internal/catalog"
 	"github.com/infinicache/infinicache/internal/lifecycle"
@@ -33,6 +34,8 @@ type Call struct {
 	stream uint32
 	over   bool // ended, or given up: nobody is told any more
 	chunk  wire.Chunk
+	// owed is since when the node has all it needs to answer; zero before.
+	owed time.Time
 
 	// fetch
 	at       catalog.Place
@@ -45,7 +48,8 @@ type Call struct {
 	// store
 	size     uint32
 	cost     int64
-	reserved int64 // of that, in the node's books
+	reserved int64  // of that, in the node's books
+	blocks   uint32 // still to be sent
 	record   []byte
 	wait     []waiting // blocks that came before there was a link
 	done     func(catalog.Place, error)
@@ -112,7 +116,7 @@ func (p *Pool) Fetch(at catalog.Place, chunk wire.Chunk, from, to, credit uint32
 func (p *Pool) Store(node uint32, chunk wire.Chunk, size uint32, record []byte, cause lifecycle.Cause, done func(catalog.Place, error)) *Call {
 	cost := Cost(int(size), len(record))
 	c := &Call{
-		kind: callStore, cause: cause, chunk: chunk, size: size,
+		kind: callStore, cause: cause, chunk: chunk, size: size, blocks: blocksOf(size),
 		cost: cost, reserved: cost, record: record, done: done,
 	}
 	n := p.node(node)
@@ -127,6 +131,9 @@ func (p *Pool) Store(node uint32, chunk wire.Chunk, size uint32, record []byte, 
 	run(after)
 	return c
 }
+
+// blocksOf is how many blocks a chunk of size bytes has.
+func blocksOf(size uint32) uint32 { return (size + wire.BlockSize - 1) / wire.BlockSize }
 
 // Block hands over a block of a Store. body must not change until owner is
 // released, which happens once, whatever becomes of the call.
@@ -147,9 +154,17 @@ func (c *Call) Block(b wire.Block, body []byte, owner link.Releaser) {
 	default:
 		// Queued under the mutex, so that blocks follow their STORE. An error
 		// means that the link is ending, and with it the call.
-		_ = c.link.conn.SendBlock(c.stream, b, body, nil, owner)
+		c.sendBlock(b, body, owner)
 	}
 	mu.Unlock()
+}
+
+// sendBlock queues a block of a Store that was sent. The node's mutex is held.
+func (c *Call) sendBlock(b wire.Block, body []byte, owner link.Releaser) {
+	_ = c.link.conn.SendBlock(c.stream, b, body, nil, owner)
+	if c.blocks--; c.blocks == 0 {
+		c.owed = time.Now()
+	}
 }
 
 // Credit allows n more bytes of a Fetch.
@@ -199,6 +214,7 @@ func (c *Call) Cancel() {
 // node has answered.
 func (c *Call) giveUp(after []func()) []func() {
 	c.over = true
+	c.owed = time.Now()
 	switch c.kind {
 	case callStore:
 		after = append(after, func() { c.done(catalog.Place{}, wire.ErrCanceled) })

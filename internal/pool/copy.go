@@ -87,10 +87,10 @@ type stored struct {
 
 func newRelay(p *Pool, chunk wire.Chunk, size uint32, record []byte) *relay {
 	r := &relay{pool: p, stored: make(chan stored, 1), failed: make(chan error, 1)}
-	blocks := (size + wire.BlockSize - 1) / wire.BlockSize
+	blocks := blocksOf(size)
 	r.fetch = &Call{kind: callFetch, chunk: chunk, to: blocks, credit: wire.StreamCredit, sink: r}
 	r.store = &Call{
-		kind: callStore, chunk: chunk, size: size, cost: Cost(int(size), len(record)), record: record,
+		kind: callStore, chunk: chunk, size: size, blocks: blocks, cost: Cost(int(size), len(record)), record: record,
 		done: func(at catalog.Place, err error) { r.stored <- stored{at, err} },
 	}
 	return r

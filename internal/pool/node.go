@@ -86,18 +86,37 @@ func (n *node) seatFor(l *lot) *seat {
 	return n.ordinary()
 }
 
-// watch lets the machines look at links on which requests wait for an answer.
+// answerPatience is how long a node may take to answer what it has all of. A link
+// on which it takes longer is not in step with it.
+const answerPatience = 30 * time.Second
+
+// watch lets the machines look at links on which requests wait for an answer, and
+// closes those whose answers do not come, whatever else does.
 func (n *node) watch() {
 	n.mu.Lock()
 	var after []func()
 	for _, s := range n.seats {
-		if s.link != nil && len(s.link.calls) > 0 {
-			after = s.hear(after)
-			after = s.stepLocked(lifecycle.Event{Kind: lifecycle.OnPoke}, after)
+		if s.link == nil || len(s.link.calls) == 0 {
+			continue
+		}
+		after = s.hear(after)
+		after = s.stepLocked(lifecycle.Event{Kind: lifecycle.OnPoke}, after)
+		if l := s.link; l != nil && l.owes(answerPatience) {
+			l.conn.Close(wire.Errorf(wire.CodeTimeout, "node %d did not answer a request within %v", n.id, answerPatience))
 		}
 	}
 	n.mu.Unlock()
 	run(after)
+}
+
+// owes tells whether an answer is late by more than patience.
+func (l *nodeLink) owes(patience time.Duration) bool {
+	for _, c := range l.calls {
+		if !c.owed.IsZero() && time.Since(c.owed) > patience {
+			return true
+		}
+	}
+	return false
 }
 
 // stop ends all that the node does.

@@ -152,6 +152,9 @@ func (l *nodeLink) holding(stream uint32, m *wire.Holding, size int) {
 	l.s.n.mu.Lock()
 	c := l.calls[stream]
 	wanted := c != nil && c.kind == callList && !c.over
+	if wanted {
+		c.owed = time.Now()
+	}
 	l.s.n.mu.Unlock()
 	if wanted {
 		for _, h := range m.Items {

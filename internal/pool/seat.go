@@ -222,6 +222,9 @@ func (s *seat) send(c *Call, after []func()) []func() {
 		// Counted, so something must be sent.
 		c.kind = callNothing
 	}
+	if c.kind != callFetch && c.kind != callStore {
+		c.owed = time.Now()
+	}
 	switch c.kind {
 	case callFetch:
 		_ = l.conn.Send(wire.TypeFetch, 0, c.stream, &wire.Fetch{Fence: fence, Chunk: c.chunk, From: c.from, To: c.to, Credit: c.credit})
@@ -229,7 +232,7 @@ func (s *seat) send(c *Call, after []func()) []func() {
 		c.exhumed = l.instance.exhume(c.chunk) // the instance replaces it
 		_ = l.conn.Send(wire.TypeStore, 0, c.stream, &wire.Store{Fence: fence, Chunk: c.chunk, Size: c.size, Record: c.record})
 		for _, w := range c.wait {
-			_ = l.conn.SendBlock(c.stream, w.b, w.body, nil, w.owner)
+			c.sendBlock(w.b, w.body, w.owner)
 		}
 		c.wait = nil
 	case callFree:
