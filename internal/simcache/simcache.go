@@ -16,11 +16,8 @@ import (
 
 	"github.com/infinicache/infinicache"
 	"github.com/infinicache/infinicache/internal/object"
-	"github.com/infinicache/infinicache/internal/pool"
-	"github.com/infinicache/infinicache/internal/pricing"
 	"github.com/infinicache/infinicache/internal/proxy"
 	"github.com/infinicache/infinicache/internal/simnet"
-	"github.com/infinicache/infinicache/internal/wire"
 )
 
 // Config describes a cache. Zero fields take the defaults.
@@ -31,9 +28,12 @@ type Config struct {
 	Linger   time.Duration // default 500 ms
 	Warm     time.Duration // between warm-ups of a node; default never
 	Backup   time.Duration // between backups of a node; default never
-	Seed     uint64
-	Logger   *slog.Logger
-	Proxy    func(*proxy.Config) // last changes
+	// JournalDir is where the first proxy keeps its journal, and each later one a
+	// copy beside it; empty is nowhere.
+	JournalDir string
+	Seed       uint64
+	Logger     *slog.Logger
+	Proxy      func(*proxy.Config) // last changes
 }
 
 // Cache is one cache, running.
@@ -42,11 +42,12 @@ type Cache struct {
 	Proxy    *proxy.Proxy
 	Platform *Platform
 
-	t       testing.TB
-	client  atomic.Int64
-	stop    context.CancelFunc
-	stopped chan struct{}
-	once    sync.Once
+	t      testing.TB
+	cfg    Config
+	client atomic.Int64
+	reign  *reign   // of Proxy
+	reigns []*reign // all there were
+	once   sync.Once
 }
 
 // The addresses that clients and nodes dial.
@@ -70,59 +71,27 @@ func New(t testing.TB, cfg Config) *Cache {
 	if cfg.Backup == 0 {
 		cfg.Backup = -1
 	}
-	w := &Cache{Net: simnet.New(cfg.Seed), t: t, stopped: make(chan struct{})}
+	w := &Cache{Net: simnet.New(cfg.Seed), t: t, cfg: cfg}
 	w.Platform = newPlatform(w.Net, cfg.Logger)
-	pc := proxy.Config{
-		Pool: pool.Config{
-			Driver: w.Platform, Nodes: cfg.Nodes, Epoch: 1, Key: []byte("a key for simulations"),
-			Address: NodeAddr, Capacity: cfg.Capacity, Linger: pricing.Fixed(cfg.Linger), WarmEvery: cfg.Warm,
-			Seed: cfg.Seed, Logger: cfg.Logger,
-		},
-		Shape: cfg.Shape, BackupEvery: cfg.Backup, Seed: cfg.Seed, Logger: cfg.Logger,
-	}
-	if cfg.Proxy != nil {
-		cfg.Proxy(&pc)
-	}
-	var err error
-	if w.Proxy, err = proxy.New(pc); err != nil {
+	t.Cleanup(w.Stop)
+	r := newReign(w, "proxy", 1, cfg.JournalDir)
+	if err := r.begin(); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	w.stop = cancel
-	var parts sync.WaitGroup
-	for _, at := range []struct {
-		addr string
-		role wire.Role
-	}{{ClientAddr, wire.RoleClient}, {NodeAddr, wire.RoleNode}} {
-		l, err := w.Net.Listen(at.addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		parts.Go(func() {
-			if err := w.Proxy.ServeLinks(ctx, l, at.role); err != nil {
-				t.Errorf("serve %s: %v", at.addr, err)
-			}
-		})
-	}
-	parts.Go(func() {
-		if err := w.Proxy.Run(ctx); err != nil {
-			t.Errorf("proxy: %v", err)
-		}
-	})
-	go func() {
-		parts.Wait()
-		w.Platform.end()
-		close(w.stopped)
-	}()
-	t.Cleanup(w.Stop)
+	w.reign, w.Proxy = r, r.proxy
 	return w
 }
 
 // Stop ends the cache and waits for it. It is safe to call twice.
 func (w *Cache) Stop() {
 	w.once.Do(func() {
-		w.stop()
-		<-w.stopped
+		for _, r := range w.reigns {
+			r.stop()
+		}
+		for _, r := range w.reigns {
+			<-r.ended
+		}
+		w.Platform.end()
 		w.Net.Close()
 	})
 }
