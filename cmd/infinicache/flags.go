@@ -139,6 +139,20 @@ func duration(least, most time.Duration) kind[time.Duration] {
 	}
 }
 
+// interval is a duration, or 0 for never.
+func interval(least, most time.Duration) kind[time.Duration] {
+	k := duration(least, most)
+	k.allowed = "0, or " + k.allowed
+	within := k.parse
+	k.parse = func(s string) (time.Duration, bool) {
+		if d, err := time.ParseDuration(s); err == nil && d == 0 {
+			return 0, true
+		}
+		return within(s)
+	}
+	return k
+}
+
 func size(least, most int64) kind[int64] {
 	return kind[int64]{
 		"SIZE", fmt.Sprintf("%s to %s, like 256MiB,", formatSize(least), formatSize(most)),

@@ -79,5 +79,11 @@ func printNodes(w io.Writer, s admin.Status) error {
 	}
 	_, err := fmt.Fprintf(w, "\n%d objects of %s; %d sessions, %s billed, $%.6f by the list price of %s\n",
 		s.Catalog.Objects, shortSize(s.Catalog.Bytes), s.Bill.Sessions, shortTime(s.Bill.Seconds), s.Bill.Dollars, s.Bill.Tariff)
+	if open := s.Breaker.Open; open != "" && open != "none" && err == nil {
+		_, err = fmt.Fprintf(w, "spend breaker open: %d sessions forbidden by the limit on %s\n", s.Breaker.Refused[open], open)
+	}
+	if s.Journal != nil && s.Journal.Failing && err == nil {
+		_, err = fmt.Fprintf(w, "journal failing: %s\n", s.Journal.LastError)
+	}
 	return err
 }

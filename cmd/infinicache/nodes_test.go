@@ -21,6 +21,9 @@ func TestNodesShowsBothInstances(t *testing.T) {
 			[]string{"0 asleep none", "0 objects"}},
 		{"not known", admin.Status{Epoch: 1, Nodes: []admin.Node{{State: "asleep"}}},
 			[]string{"0 asleep - ", "0 objects"}},
+		{"spent", admin.Status{Epoch: 1, Breaker: admin.Breaker{Open: "dollars", Refused: map[string]uint64{"dollars": 7}},
+			Journal: &admin.Journal{Failing: true, LastError: "disk full"}, Nodes: []admin.Node{{State: "asleep"}}},
+			[]string{"spend breaker open: 7 sessions forbidden by the limit on dollars", "journal failing: disk full"}},
 		{"no proxy", admin.Status{InstancesListed: true, Nodes: []admin.Node{{Instances: []admin.Instance{frozen, frozen}}, {Node: 1}}},
 			[]string{"0 - frozen frozen", "1 - none", "2 instances of 2 functions"}},
 	} {

@@ -29,6 +29,11 @@ func defaultPlatform() platformConfig {
 	return platformConfig{listen: "127.0.0.1:0", reuse: "recent"}
 }
 
+// reclaims tells whether the platform takes instances away by itself.
+func (c *platformConfig) reclaims() bool {
+	return c.reclaimIdle > 0 || c.reclaimAge > 0 || c.reclaimRate > 0
+}
+
 func (c *platformConfig) declare(f *flags) {
 	f.cmd.Flags().StringVar(&c.nodeBinary, "node-binary", "", "the function's `FILE` (default: infinicache-node beside this program)")
 	add(f, &c.reclaimIdle, "reclaim-idle", duration(time.Second, 24*time.Hour), "take instances that were idle so long (default: never)")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"time"
 
 	"github.com/infinicache/infinicache/internal/platform"
 	"github.com/infinicache/infinicache/internal/platform/lambda"
@@ -28,12 +27,6 @@ func (b billing) Invoke(ctx context.Context, node int, payload []byte) (platform
 		failed.Outcome = out
 	}
 	return out, err
-}
-
-// spent is what so many sessions with so many seconds billed together cost there.
-func (b billing) spent(sessions uint64, seconds float64) float64 {
-	caps := b.Capabilities()
-	return pricing.Plan(caps.Price).Cost(caps.Memory, time.Duration(seconds*float64(time.Second)), sessions)
 }
 
 // tariff is the name of a price list.

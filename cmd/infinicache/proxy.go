@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"net/url"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/infinicache/infinicache/internal/object"
+	"github.com/infinicache/infinicache/internal/pool"
 	"github.com/infinicache/infinicache/internal/pricing"
 )
 
@@ -25,6 +27,9 @@ type proxyConfig struct {
 	linger    pricing.Policy
 	price     pricing.Tariff
 
+	warmEvery, backupEvery time.Duration // 0: never
+	limits                 pool.Limits
+
 	platform string // URL of the Invoke API; empty: the embedded platform of this process
 	keyFile  string // empty: a key for as long as this process lives
 	journal  string // directory; empty: nothing is kept
@@ -35,6 +40,7 @@ func defaultProxy() proxyConfig {
 	return proxyConfig{
 		client: defaultClient, redis: defaultRedis, links: "127.0.0.1:0",
 		linger: pricing.Fixed(500 * time.Millisecond), price: pricing.Tariffs()[0],
+		warmEvery: time.Minute, backupEvery: 5 * time.Minute,
 	}
 }
 
@@ -46,6 +52,10 @@ func (c *proxyConfig) declare(f *flags, fn *functions) {
 	add(f, &c.redis, "redis", address(), "where Redis clients connect")
 	add(f, &c.linger, "linger", lingering(), "how long a node stays awake after its last request: a time, paper, break-even, or break-even:DOLLARS")
 	add(f, &c.price, "price", tariff(), "whose prices count: "+tariff().allowed)
+	add(f, &c.warmEvery, "warm-every", interval(time.Second, 24*time.Hour), "how often idle nodes that hold something are woken so that the platform keeps their instances; 0 for never")
+	add(f, &c.backupEvery, "backup-every", interval(time.Second, 24*time.Hour), "how often what is new on a node is copied to a second instance of it; 0 for never")
+	add(f, &c.limits.InvocationsPerSecond, "max-invocations", real(0, math.Inf(1), false), "sessions that may begin per second in the long run (default: no limit)")
+	add(f, &c.limits.DollarsPerHour, "max-dollars", real(0, math.Inf(1), false), "what sessions may cost in an hour, by --price (default: no limit)")
 	f.together(func() {
 		if _, err := c.linger.On(c.price.Plan(fn.memory), fn.memory); err != nil {
 			f.complain("--linger: %v given with --price %s: %w", c.linger, c.price.Name, err)
@@ -92,7 +102,13 @@ number of the latest reign over the pool, so that each start has a higher one.
 With --journal a proxy that is started again, after whatever end, serves what its
 nodes still hold. What was deleted or replaced stays so. If the journal is lost or
 damaged the nodes drop what they hold; with --adopt it is taken over instead, and
-what was deleted or replaced last may come back.`,
+what was deleted or replaced last may come back.
+
+The platform takes instances that were idle for long: --warm-every keeps them by
+short sessions. --backup-every has two instances of each node, so that one of them
+may go. --max-invocations and --max-dollars limit what all sessions cost; when a
+limit forbids one, its node stays asleep, reads that cannot do without it are
+misses, and writes that need it are refused. Nodes that are awake go on serving.`,
 		Example: `  infinicache proxy --key-file /var/lib/infinicache/pool.key --journal /var/lib/infinicache
   infinicache proxy --key-file pool.key --platform http://10.0.0.7:9377 --nodes 40 \
       --links 0.0.0.0:6376 --advertise 10.0.0.5:6376`,

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/infinicache/infinicache/internal/door/redis"
 	"github.com/infinicache/infinicache/internal/platform"
@@ -15,7 +16,6 @@ import (
 
 // reign is one proxy's over its pool, with the doors to it.
 type reign struct {
-	epoch         uint64
 	client, redis net.Listener
 	links         *cuttable // where instances dial
 
@@ -33,7 +33,8 @@ func (s *system) found(client, redisAt, links net.Listener) (_ *reign, err error
 	if err != nil {
 		return nil, fmt.Errorf("--key-file: %w", err)
 	}
-	if r.epoch, err = nextEpoch(c.keyFile, s.began); err != nil {
+	epoch, err := nextEpoch(c.keyFile, s.began)
+	if err != nil {
 		return nil, fmt.Errorf("--key-file: %w", err)
 	}
 	invoke := c.platform
@@ -50,11 +51,12 @@ func (s *system) found(client, redisAt, links net.Listener) (_ *reign, err error
 	}
 	r.proxy, err = proxy.New(proxy.Config{
 		Pool: pool.Config{
-			Driver: r.driver, Nodes: s.cfg.nodes, Epoch: r.epoch, Key: secret,
+			Driver: r.driver, Nodes: s.cfg.nodes, Epoch: epoch, Key: secret,
 			Address: c.reachable(links), Capacity: store.CapacityOf(s.cfg.memory),
-			Linger: c.linger, Seed: s.cfg.seed, Logger: s.log.With("part", "pool"),
+			Linger: c.linger, WarmEvery: neverFor0(c.warmEvery), Limits: c.limits, Seed: s.cfg.seed, Logger: s.log.With("part", "pool"),
 		},
-		Shape: c.shape, JournalDir: c.journal, Adopt: c.adopt, Seed: s.cfg.seed, Registerer: s.registry, Logger: s.log.With("part", "proxy"),
+		Shape: c.shape, BackupEvery: neverFor0(c.backupEvery), JournalDir: c.journal, Adopt: c.adopt,
+		Seed: s.cfg.seed, Registerer: s.registry, Logger: s.log.With("part", "proxy"),
 	})
 	if err != nil {
 		return nil, err
@@ -63,4 +65,12 @@ func (s *system) found(client, redisAt, links net.Listener) (_ *reign, err error
 		Cache: r.proxy, Pressed: r.proxy.Pressed, Stats: r.redisStats, Log: s.log.With("part", "redis"), Metrics: s.registry,
 	})
 	return r, err
+}
+
+// neverFor0 is an interval as proxies take it, for which 0 is a default.
+func neverFor0(every time.Duration) time.Duration {
+	if every == 0 {
+		return -1
+	}
+	return every
 }

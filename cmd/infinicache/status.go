@@ -42,7 +42,7 @@ func (s *system) status() admin.Status {
 // describe fills in what the proxy knows.
 func (r *reign) describe(out *admin.Status) {
 	p := r.proxy.Status()
-	out.Platform, out.Epoch = r.driver.Capabilities().Name, r.epoch
+	out.Platform, out.Epoch = r.driver.Capabilities().Name, p.Epoch
 	out.Catalog = admin.Catalog{
 		Objects: p.Objects, Bytes: p.ObjectBytes, Staged: p.Staged, Pinned: p.Pinned,
 		MaxObjectBytes: p.MaxObject, RepairsWaiting: p.RepairsWaiting,
@@ -56,12 +56,13 @@ func (r *reign) describe(out *admin.Status) {
 		LostObjects: p.ObjectsLost, LostInstances: p.InstancesLost,
 		FailedChunks: p.ChunksFailed, RefusedChunks: p.ChunksRefused,
 		RepairedChunks: p.ChunksRepaired, FailedRepairs: p.RepairsFailed,
+		Notices: p.Notices, MovedChunks: p.ChunksMoved, FalseHoldings: p.FalseHoldings,
 		Stragglers: p.Stragglers, RefusedConnections: p.Refused,
 	}
-	out.Bill = admin.Bill{
-		Sessions: p.Sessions, Seconds: p.BilledSeconds,
-		Dollars: r.driver.spent(p.Sessions, p.BilledSeconds), Tariff: r.price.Title,
+	out.Backups = admin.Backups{
+		Done: p.Backups, Failed: p.BackupsFailed, Chunks: p.BackupChunks, Bytes: p.BackupBytes,
 	}
+	out.Bill, out.Breaker, out.Journal = billOf(p.Bill, r.price), breakerOf(p.Breaker), journalOf(p.Journal)
 	for _, n := range p.Nodes {
 		out.Nodes = append(out.Nodes, admin.Node{
 			Node: int(n.Node), State: n.State, InFlight: n.InFlight, Queued: n.Queued,

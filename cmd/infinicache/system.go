@@ -120,7 +120,7 @@ func (s *system) run(ctx context.Context, ready func()) error {
 	return runParts(ctx, s.parts(), func() {
 		attrs := []any{"nodes", s.cfg.nodes, "memory", s.cfg.memory}
 		if s.reign != nil {
-			attrs = append(attrs, "epoch", s.reign.epoch)
+			attrs = append(attrs, "epoch", s.reign.proxy.Epoch())
 		}
 		attrs = append(attrs, "seed", s.cfg.seed)
 		for _, p := range s.places() {

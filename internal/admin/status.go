@@ -15,8 +15,12 @@ type Status struct {
 	Catalog Catalog `json:"catalog"`
 	Traffic Traffic `json:"traffic"`
 	Faults  Faults  `json:"faults"`
+	Backups Backups `json:"backups"`
 	Bill    Bill    `json:"bill"`
-	Nodes   []Node  `json:"nodes"` // in order
+	Breaker Breaker `json:"breaker"`
+	// Journal is nil without one.
+	Journal *Journal `json:"journal,omitempty"`
+	Nodes   []Node   `json:"nodes"` // in order
 }
 
 // Listeners are addresses, host:port; empty where nobody listens.
@@ -61,11 +65,22 @@ type Faults struct {
 	RefusedChunks      uint64 `json:"refused_chunks"` // chunks that a node did not keep
 	RepairedChunks     uint64 `json:"repaired_chunks"`
 	FailedRepairs      uint64 `json:"failed_repairs"`
-	Stragglers         uint64 `json:"stragglers"` // chunks too late for their stripe
+	Notices            uint64 `json:"notices"`        // instances that told of their end
+	MovedChunks        uint64 `json:"moved_chunks"`   // away from nodes that end
+	FalseHoldings      uint64 `json:"false_holdings"` // chunks that an instance named and that cannot be
+	Stragglers         uint64 `json:"stragglers"`     // chunks too late for their stripe
 	RefusedConnections uint64 `json:"refused_connections"`
 }
 
-// Bill is what the pool's sessions cost since the start.
+// Backups are copies of nodes' chunks to second instances, since the start.
+type Backups struct {
+	Done   uint64 `json:"done"` // of one node each
+	Failed uint64 `json:"failed"`
+	Chunks uint64 `json:"chunks"` // copied
+	Bytes  uint64 `json:"bytes"`  // of those
+}
+
+// Bill is what the pool's sessions cost that are over, since the start.
 type Bill struct {
 	Sessions uint64  `json:"sessions"`
 	Seconds  float64 `json:"seconds"` // billed
@@ -73,6 +88,44 @@ type Bill struct {
 	// the embedded one, is counted as the service that it stands for.
 	Dollars float64 `json:"dollars"`
 	Tariff  string  `json:"tariff"` // whose prices those are
+	// ByCause is the same by what sessions were for: serve, drain, repair,
+	// backup, warm-up.
+	ByCause map[string]Cost `json:"by_cause,omitempty"`
+}
+
+// Cost is what sessions of one cause cost.
+type Cost struct {
+	Sessions       uint64  `json:"sessions"`
+	ColdStarts     uint64  `json:"cold_starts"`
+	Seconds        float64 `json:"seconds"` // billed
+	Dollars        float64 `json:"dollars"`
+	DollarsPerHour float64 `json:"dollars_per_hour"` // in the last hour
+}
+
+// Breaker is what the limits on spending do.
+type Breaker struct {
+	// Open names the limit that forbids sessions now: invocations or dollars,
+	// none if they may begin.
+	Open string `json:"open"`
+	// Trips and Refused count by limit how often it began to forbid, and how many
+	// sessions it forbade.
+	Trips   map[string]uint64 `json:"trips,omitempty"`
+	Refused map[string]uint64 `json:"refused,omitempty"`
+	// BookedDollars is what sessions cost that ended in the last hour,
+	// ExpectedDollars what those that run are expected to.
+	BookedDollars   float64 `json:"booked_dollars"`
+	ExpectedDollars float64 `json:"expected_dollars"`
+}
+
+// Journal is what a restarted proxy will know.
+type Journal struct {
+	Failing   bool   `json:"failing"`    // it cannot be written now
+	LastError string `json:"last_error"` // also when it works again
+	Ops       uint64 `json:"ops"`        // changes written
+	Failures  uint64 `json:"failures"`   // attempts to write
+	Dropped   uint64 `json:"dropped"`    // moves of chunks given up for lack of room
+	Queued    int    `json:"queued"`     // changes that wait
+	FileBytes int64  `json:"file_bytes"` // size
 }
 
 // Node is one place of the pool. A platform without a proxy knows its number and

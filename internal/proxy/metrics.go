@@ -2,11 +2,12 @@ package proxy
 
 import (
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/infinicache/infinicache/internal/journal"
 	"github.com/infinicache/infinicache/internal/pool"
+	"github.com/infinicache/infinicache/internal/spend"
 	"github.com/infinicache/infinicache/internal/wire"
 )
 
@@ -51,6 +52,7 @@ func (m *metrics) chunkFailed(err error) {
 
 // Status describes the proxy at one instant. Bytes and seconds throughout.
 type Status struct {
+	Epoch          uint64
 	Objects        int
 	ObjectBytes    int64
 	Staged         int // versions being written
@@ -81,10 +83,15 @@ type Status struct {
 	Stragglers     uint64
 	Refused        uint64
 	Clients        int
-	Sessions       uint64
-	BilledSeconds  float64
+	Bill           spend.Bill // of sessions that are over
+	Breaker        spend.BreakerStatus
+	Journal        *journal.Status // nil without a journal
 	Nodes          []pool.Status
 }
+
+// Epoch is the number of this reign. It may be above the one of Config, by what
+// the journal knows.
+func (p *Proxy) Epoch() uint64 { return p.pool.Epoch() }
 
 // Status describes the proxy and its nodes.
 func (p *Proxy) Status() Status {
@@ -93,6 +100,7 @@ func (p *Proxy) Status() Status {
 	clients := len(p.clients.open)
 	p.clients.mu.Unlock()
 	s := Status{
+		Epoch:   p.Epoch(),
 		Objects: cat.Objects, ObjectBytes: cat.Bytes, Staged: cat.Staged, Pinned: cat.Pins,
 		MaxObject: p.MaxObject(),
 		Hits:      m.hits.Load(), HitBytes: m.hitBytes.Load(),
@@ -108,18 +116,33 @@ func (p *Proxy) Status() Status {
 		ChunksRepaired: m.chunksRepaired.Load(), RepairsFailed: m.repairsFailed.Load(),
 		RepairsWaiting: p.repairs.waiting(), Stragglers: m.stragglers.Load(),
 		Refused: m.refused.Load(), Clients: clients,
+		Bill: p.pool.Bill(), Breaker: p.pool.Breaker(),
 		Nodes: p.pool.Status(),
+	}
+	if p.journal != nil {
+		journal := p.journal.Status()
+		s.Journal = &journal
 	}
 	for c := range wire.Cause(wire.Causes) {
 		s.Misses[c.String()] = m.misses[c].Load()
 	}
-	var billed time.Duration
-	for _, n := range s.Nodes {
-		s.Sessions += n.Sessions
-		billed += n.Billed
-	}
-	s.BilledSeconds = billed.Seconds()
 	return s
+}
+
+// kept is the journal's status, all zero where there is none.
+func (s *Status) kept() journal.Status {
+	if s.Journal == nil {
+		return journal.Status{}
+	}
+	return *s.Journal
+}
+
+// truth is 1 or 0.
+func truth(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
 }
 
 // collector shows a proxy's Status as Prometheus metrics.
@@ -130,9 +153,21 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	descMisses = desc("misses_total", "Reads that found nothing, by cause.", "cause")
-	descNodes  = desc("nodes", "Nodes by state.", "state")
-	counters   = []struct {
+	descMisses  = desc("misses_total", "Reads that found nothing, by cause.", "cause")
+	descNodes   = desc("nodes", "Nodes by state.", "state")
+	descOpen    = desc("breaker_open", "1 while the limit on spending forbids sessions.", "limit")
+	descForbade = desc("breaker_refused_total", "Sessions that a limit on spending forbade.", "limit")
+
+	// byCause are of sessions that are over, by what they were for.
+	byCause = []struct {
+		d *prometheus.Desc
+		v func(spend.Sum) float64
+	}{
+		{desc("sessions_total", "Sessions that are over, by cause.", "cause"), func(s spend.Sum) float64 { return float64(s.Invocations) }},
+		{desc("billed_seconds_total", "Billed time of sessions that are over, by cause.", "cause"), func(s spend.Sum) float64 { return s.BilledSeconds }},
+		{desc("dollars_total", "What sessions that are over cost, by cause.", "cause"), func(s spend.Sum) float64 { return s.Dollars }},
+	}
+	counters = []struct {
 		d *prometheus.Desc
 		v func(*Status) float64
 	}{
@@ -157,13 +192,17 @@ var (
 		{desc("repairs_failed_total", "Repairs of an object that did not succeed."), func(s *Status) float64 { return float64(s.RepairsFailed) }},
 		{desc("stragglers_total", "Chunks that were too late for their stripe."), func(s *Status) float64 { return float64(s.Stragglers) }},
 		{desc("connections_refused_total", "Connections refused or broken off."), func(s *Status) float64 { return float64(s.Refused) }},
-		{desc("sessions_total", "Sessions of nodes."), func(s *Status) float64 { return float64(s.Sessions) }},
-		{desc("billed_seconds_total", "Billed time of sessions that are over."), func(s *Status) float64 { return s.BilledSeconds }},
+		{desc("journal_ops_total", "Changes written to the journal."), func(s *Status) float64 { return float64(s.kept().Ops) }},
+		{desc("journal_written_bytes_total", "Bytes of those changes."), func(s *Status) float64 { return float64(s.kept().Bytes) }},
+		{desc("journal_failures_total", "Attempts to write the journal that failed."), func(s *Status) float64 { return float64(s.kept().Failures) }},
 	}
 	gauges = []struct {
 		d *prometheus.Desc
 		v func(*Status) float64
 	}{
+		{desc("epoch", "Number of the proxy's reign over its pool."), func(s *Status) float64 { return float64(s.Epoch) }},
+		{desc("journal_failing", "1 while the journal cannot be written."), func(s *Status) float64 { return truth(!s.kept().Since.IsZero()) }},
+		{desc("journal_bytes", "Size of the journal's file."), func(s *Status) float64 { return float64(s.kept().FileBytes) }},
 		{desc("objects", "Objects in the catalog."), func(s *Status) float64 { return float64(s.Objects) }},
 		{desc("object_bytes", "Bytes of objects in the catalog."), func(s *Status) float64 { return float64(s.ObjectBytes) }},
 		{desc("clients", "Links of clients."), func(s *Status) float64 { return float64(s.Clients) }},
@@ -189,6 +228,11 @@ var (
 func (collector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- descMisses
 	ch <- descNodes
+	ch <- descOpen
+	ch <- descForbade
+	for _, c := range byCause {
+		ch <- c.d
+	}
 	for _, c := range counters {
 		ch <- c.d
 	}
@@ -209,6 +253,15 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for state, n := range states {
 		ch <- prometheus.MustNewConstMetric(descNodes, prometheus.GaugeValue, float64(n), state)
+	}
+	for cause, sum := range s.Bill.ByCause {
+		for _, m := range byCause {
+			ch <- prometheus.MustNewConstMetric(m.d, prometheus.CounterValue, m.v(sum), cause)
+		}
+	}
+	for _, limit := range [...]spend.Limit{spend.Invocations, spend.Dollars} {
+		ch <- prometheus.MustNewConstMetric(descOpen, prometheus.GaugeValue, truth(s.Breaker.Tripped == limit), limit.String())
+		ch <- prometheus.MustNewConstMetric(descForbade, prometheus.CounterValue, float64(s.Breaker.Refused[limit]), limit.String())
 	}
 	for _, m := range counters {
 		ch <- prometheus.MustNewConstMetric(m.d, prometheus.CounterValue, m.v(&s))
