@@ -25,6 +25,9 @@ type instance struct {
 	// unverified: what it holds dates from an earlier reign and was not compared
 	// with the catalog yet.
 	unverified bool
+	// landed are the chunks of earlier reigns that were sent here while what the
+	// instance holds is compared; nil if it is not. See Disown.
+	landed map[wire.Chunk]struct{}
 	// partial: a backup to it was begun, so that it may hold chunks of lots that
 	// it does not hold.
 	partial bool
@@ -171,15 +174,15 @@ func (s *seat) speaks(h *wire.Hello) (drop bool, after []func()) {
 		}
 	}
 	if i.unverified && n.pool.cfg.OnHeard != nil {
-		i.unverified = false
+		i.unverified, i.landed = false, map[wire.Chunk]struct{}{}
 		after = append(after, func() { n.pool.cfg.OnHeard(n.id, i.id) })
 	}
 	return drop, after
 }
 
-// Doubt says that the comparison of what an instance holds with the catalog did
-// not come to its end: it is asked for again at the instance's next hello.
-func (p *Pool) Doubt(node uint32, id wire.Instance) {
+// Compared says that the comparison that OnHeard asked for is over. If it did not
+// come to its end it is asked for again at the instance's next hello.
+func (p *Pool) Compared(node uint32, id wire.Instance, whole bool) {
 	n := p.node(node)
 	if n == nil {
 		return
@@ -187,6 +190,6 @@ func (p *Pool) Doubt(node uint32, id wire.Instance) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if i := n.withID(id); i != nil {
-		i.unverified = true
+		i.unverified, i.landed = !whole, nil
 	}
 }

@@ -25,14 +25,8 @@ func (s *seat) invoke(session uint64, cause lifecycle.Cause) {
 		return
 	}
 	n.meter.invocations++
-	wait := time.Until(n.quiet)
 	p.work.Go(func() {
-		if wait > 0 {
-			select {
-			case <-time.After(wait):
-			case <-p.ctx.Done():
-			}
-		}
+		n.settle()
 		class, out, err := s.runSession(session, cause)
 		if err != nil && p.ctx.Err() == nil {
 			p.log.Warn("session failed", "node", n.id, "session", session, "err", err)
@@ -62,6 +56,22 @@ func (n *node) hush() {
 	n.mu.Lock()
 	n.quiet = time.Now().Add(hushFor)
 	n.mu.Unlock()
+}
+
+// settle returns when the node may be invoked, or the pool ends.
+func (n *node) settle() {
+	for n.pool.ctx.Err() == nil {
+		n.mu.Lock()
+		wait := time.Until(n.quiet)
+		n.mu.Unlock()
+		if wait <= 0 {
+			return
+		}
+		select {
+		case <-time.After(wait):
+		case <-n.pool.ctx.Done():
+		}
+	}
 }
 
 // brief is the linger of sessions in which nothing is expected to be asked.

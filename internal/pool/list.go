@@ -67,6 +67,17 @@ func (n *node) at(i *instance) *seat {
 // Discard has an instance let go of a chunk that the catalog does not name. It
 // was never counted in a lot.
 func (p *Pool) Discard(node uint32, id wire.Instance, chunk wire.Chunk, cost int64) {
+	p.discard(node, id, chunk, cost, false)
+}
+
+// Disown is Discard for a chunk that a comparison found; see OnHeard. One that was
+// sent to the instance since the comparison began stays: the catalog is about to
+// name it.
+func (p *Pool) Disown(node uint32, id wire.Instance, chunk wire.Chunk, cost int64) {
+	p.discard(node, id, chunk, cost, true)
+}
+
+func (p *Pool) discard(node uint32, id wire.Instance, chunk wire.Chunk, cost int64, old bool) {
 	n := p.node(node)
 	if n == nil {
 		return
@@ -74,8 +85,10 @@ func (p *Pool) Discard(node uint32, id wire.Instance, chunk wire.Chunk, cost int
 	n.mu.Lock()
 	var after []func()
 	if i := n.withID(id); i != nil {
-		i.bury(dead{chunk, cost})
-		after = n.freeSoon(i)
+		if _, landed := i.landed[chunk]; !landed || !old {
+			i.bury(dead{chunk, cost})
+			after = n.freeSoon(i)
+		}
 	}
 	n.mu.Unlock()
 	run(after)

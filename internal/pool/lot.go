@@ -140,38 +140,39 @@ func (p *Pool) Exposed(node uint32) int {
 	return sum
 }
 
-// settleFor is how long after the start of a reign no node is invoked that holds
-// something from an earlier one: an instance of it may be in a session still, will
-// find its link broken, dial, be refused and return.
+// settleFor is how long after the start of a reign that takes holdings over no
+// node is invoked: an instance of it may be in a session still, will find its link
+// broken, dial, be refused and return. One that is refused shortens it, see hush.
 const settleFor = 300 * time.Millisecond
 
 // Remember tells of a lot of an earlier reign: a catalog that was restored names
-// chunks places in it. It is called before Run.
+// chunks places in it. Lots come in the order of their numbers, so that of a
+// node's instances the one that was given one last is taken for the one that the
+// platform wakes next. It is called before Run. Without holders, or for a node
+// that the pool has not got, the number is taken, and what it held is lost.
 func (p *Pool) Remember(node, number uint32, holders []wire.Instance, chunks int) {
+	for last := p.lots.Load(); last < number && !p.lots.CompareAndSwap(last, number); last = p.lots.Load() {
+	}
 	n := p.node(node)
 	if n == nil || len(holders) == 0 {
 		return
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.quiet = time.Now().Add(settleFor)
 	l := &lot{number: number, chunks: chunks}
 	for _, id := range holders {
 		i := n.withID(id)
 		if i == nil {
 			i = &instance{id: id, capacity: p.cfg.Capacity, unverified: true}
 			n.instances = append(n.instances, i)
-			if n.ordinary().current == nil {
-				n.ordinary().current = i
-			}
 		}
 		i.paired = i.paired || len(holders) > 1
 		n.holdings.Remember(p.now(), id, i.paired)
 		l.holders = append(l.holders, i)
 	}
+	n.ordinary().current = l.holders[0]
 	n.lots[number] = l
-	for last := p.lots.Load(); last < number && !p.lots.CompareAndSwap(last, number); last = p.lots.Load() {
-	}
+	n.prune(l)
 }
 
 // without is s less one element, in memory of its own.

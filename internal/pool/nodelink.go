@@ -84,6 +84,8 @@ func (l *nodeLink) hello(meta []byte) error {
 	if h.Epoch != l.pool.cfg.Epoch {
 		if h.Epoch < l.pool.cfg.Epoch {
 			n.hush() // it served an earlier reign, and returns now
+		} else if f := l.pool.cfg.OnFenced; f != nil {
+			f(h.Epoch)
 		}
 		return l.refuse(wire.Errorf(wire.CodeStale, "hello of epoch %d, this is epoch %d", h.Epoch, l.pool.cfg.Epoch))
 	}

@@ -157,6 +157,11 @@ func New(cfg Config) (*Pool, error) {
 	if err := p.resize(cfg.Nodes); err != nil {
 		return nil, fmt.Errorf("pool: %w", err)
 	}
+	if cfg.Adopt {
+		for _, n := range p.all() {
+			n.quiet = time.Now().Add(settleFor)
+		}
+	}
 	return p, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/infinicache/infinicache/internal/catalog"
 	"github.com/infinicache/infinicache/internal/lifecycle"
 	"github.com/infinicache/infinicache/internal/wire"
 )
@@ -230,6 +231,9 @@ func (s *seat) send(c *Call, after []func()) []func() {
 		_ = l.conn.Send(wire.TypeFetch, 0, c.stream, &wire.Fetch{Fence: fence, Chunk: c.chunk, From: c.from, To: c.to, Credit: c.credit})
 	case callStore:
 		c.exhumed = l.instance.exhume(c.chunk) // the instance replaces it
+		if landed := l.instance.landed; landed != nil && catalog.EpochOf(c.chunk.Version) != fence.Epoch {
+			landed[c.chunk] = struct{}{}
+		}
 		_ = l.conn.Send(wire.TypeStore, 0, c.stream, &wire.Store{Fence: fence, Chunk: c.chunk, Size: c.size, Record: c.record})
 		for _, w := range c.wait {
 			c.sendBlock(w.b, w.body, w.owner)

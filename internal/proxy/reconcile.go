@@ -22,7 +22,7 @@ func (p *Proxy) heard(node uint32, instance wire.Instance) {
 		defer cancel()
 		began := time.Now()
 		kept, dropped := 0, 0
-		_, err := p.pool.List(ctx, node, instance, 0, lifecycle.Serve, func(h wire.Held) {
+		_, err := p.pool.List(ctx, node, instance, 0, lifecycle.Repair, func(h wire.Held) {
 			switch epoch := catalog.EpochOf(h.Chunk.Version); {
 			case epoch == p.pool.Epoch():
 				return // stored in this reign: the books have it
@@ -40,11 +40,9 @@ func (p *Proxy) heard(node uint32, instance wire.Instance) {
 				}
 			}
 			dropped++
-			p.pool.Discard(node, instance, h.Chunk, pool.Cost(int(h.Size), len(h.Record)))
+			p.pool.Disown(node, instance, h.Chunk, pool.Cost(int(h.Size), len(h.Record)))
 		})
-		if err != nil && p.ctx.Err() == nil {
-			p.pool.Doubt(node, instance)
-		}
+		p.pool.Compared(node, instance, err == nil)
 		p.log.Info("instance of an earlier reign heard", "node", node, "instance", instance,
 			"kept", kept, "dropped", dropped, "took", time.Since(began), "err", err)
 	})
