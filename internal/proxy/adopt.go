@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -34,17 +35,17 @@ type adoption struct {
 	versions map[uint64]*foundling
 }
 
-// foundling is a version that nodes hold and the catalog does not know.
+// foundling is a version that nodes hold and the catalog does not know. What it
+// needs grows with what was named, whatever its record says of its size.
 type foundling struct {
 	rec    wire.Record
-	places []catalog.Place
-	found  []namedAt
+	chunks map[wire.Chunk]found
 }
 
-type namedAt struct {
+// found is where a chunk was named first.
+type found struct {
+	at       catalog.Place
 	instance wire.Instance
-	chunk    wire.Chunk
-	node     uint32
 	cost     int64
 }
 
@@ -60,35 +61,65 @@ func (a *adoption) take(node uint32, instance wire.Instance, h wire.Held) bool {
 	if rec.Expires != 0 && rec.Expires <= time.Now().UnixMilli() {
 		return false
 	}
-	cut := placement.Stripes{Size: rec.Size, Stripe: rec.Stripe}
-	n := int(rec.Data) + int(rec.Parity)
-	if int64(h.Chunk.Stripe) >= int64(cut.Count()) || int(h.Chunk.Index) >= n {
-		return false
-	}
-	l := erasure.NewLayout(cut.Len(int(h.Chunk.Stripe)), int(rec.Data), int(rec.Parity))
-	if l.Len(int(h.Chunk.Index)) != int(h.Size) {
+	if sizeOf(rec, h.Chunk) != int64(h.Size) {
 		a.p.metrics.falseHoldings.Add(1)
 		return false
 	}
-	lot := a.p.pool.LotOf(node, instance)
+	at := catalog.Place{Node: node, Instance: a.p.pool.LotOf(node, instance)}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.over || a.chunks >= maxAdopted || lot == 0 {
+	if a.over || a.chunks >= maxAdopted || at.Instance == 0 {
 		return false
 	}
 	f := a.versions[rec.Version]
 	if f == nil {
-		f = &foundling{rec: rec, places: make([]catalog.Place, cut.Count()*n)}
+		f = &foundling{rec: rec, chunks: map[wire.Chunk]found{}}
 		a.versions[rec.Version] = f
 	}
-	at := &f.places[int(h.Chunk.Stripe)*n+int(h.Chunk.Index)]
-	if at.Instance != 0 {
+	if !alike(rec, f.rec) {
+		a.p.metrics.falseHoldings.Add(1)
 		return false
 	}
-	*at = catalog.Place{Node: node, Instance: lot}
-	f.found = append(f.found, namedAt{instance, h.Chunk, node, pool.Cost(int(h.Size), len(h.Record))})
+	if first, ok := f.chunks[h.Chunk]; ok {
+		return first.at == at // heard again
+	}
+	f.chunks[h.Chunk] = found{at, instance, pool.Cost(int(h.Size), len(h.Record))}
 	a.chunks++
 	return true
+}
+
+// sizeOf is how many bytes a chunk of an object has; -1 if it has no such chunk.
+func sizeOf(rec wire.Record, c wire.Chunk) int64 {
+	cut := placement.Stripes{Size: rec.Size, Stripe: rec.Stripe}
+	if int64(c.Stripe) >= int64(cut.Count()) || int(c.Index) >= int(rec.Data)+int(rec.Parity) {
+		return -1
+	}
+	l := erasure.NewLayout(cut.Len(int(c.Stripe)), int(rec.Data), int(rec.Parity))
+	if n := l.Len(int(c.Index)); n > 0 {
+		return int64(n)
+	}
+	return -1
+}
+
+// alike tells whether two records can be those of two chunks of one version.
+func alike(a, b wire.Record) bool {
+	a.Expires, a.Stored = b.Expires, b.Stored
+	return a == b
+}
+
+// places lists where the chunks are, stripe by stripe; nil if they are too few for
+// the object to be whole.
+func (f *foundling) places() []catalog.Place {
+	cut := placement.Stripes{Size: f.rec.Size, Stripe: f.rec.Stripe}
+	if len(f.chunks) < cut.Count() {
+		return nil
+	}
+	n := int(f.rec.Data) + int(f.rec.Parity)
+	places := make([]catalog.Place, cut.Count()*n)
+	for c, x := range f.chunks {
+		places[int(c.Stripe)*n+int(c.Index)] = x.at
+	}
+	return places
 }
 
 // run wakes every node, and after a while puts the objects together of which
@@ -108,28 +139,29 @@ func (a *adoption) run() {
 	a.versions = nil
 	a.mu.Unlock()
 
-	order := make([]uint64, 0, len(versions))
-	for v := range versions {
-		order = append(order, v)
-	}
-	slices.Sort(order)
+	order := slices.Sorted(maps.Keys(versions))
 	slices.Reverse(order) // the newest of a key first: the others are refused
 	objects := 0
 	for _, v := range order {
-		f := versions[v]
-		if a.p.catalog.Adopt(f.rec, f.places) == nil {
+		if a.settle(versions[v]) {
 			objects++
-			for _, at := range f.places {
-				if at.Instance != 0 {
-					a.p.pool.Placed(at)
-				}
-			}
-			continue
-		}
-		for _, x := range f.found {
-			a.p.pool.Discard(x.node, x.instance, x.chunk, x.cost)
 		}
 	}
 	a.p.log.Warn("objects adopted without a journal: some may have been deleted or replaced before",
 		"objects", objects, "given up", len(order)-objects)
+}
+
+// settle adopts an object, or has its chunks die.
+func (a *adoption) settle(f *foundling) bool {
+	places := f.places()
+	if places != nil && a.p.catalog.Adopt(f.rec, places) == nil {
+		for _, x := range f.chunks {
+			a.p.pool.Placed(x.at)
+		}
+		return true
+	}
+	for c, x := range f.chunks {
+		a.p.pool.Discard(x.at.Node, x.instance, c, x.cost)
+	}
+	return false
 }

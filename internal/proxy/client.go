@@ -200,7 +200,7 @@ func (c *client) frame(h wire.Header, meta []byte) error {
 		case wire.TypeStat:
 			c.stat(h.Stream, m.Key)
 		default:
-			existed, _, err := c.p.catalog.Delete(m.Key, false)
+			existed, _, err := c.p.Delete(c.ctx, m.Key, false)
 			value := uint64(0)
 			if existed {
 				value = 1
@@ -291,7 +291,7 @@ func expiresIn(at int64) int64 {
 }
 
 func (c *client) stat(stream uint32, key string) {
-	info, err := c.p.catalog.Stat(key)
+	info, err := c.p.Stat(c.ctx, key)
 	if err != nil {
 		c.done(stream, err, 0)
 		return

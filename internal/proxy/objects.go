@@ -226,6 +226,9 @@ func (p *Proxy) Pressed() bool { return p.buffers.Waiting() }
 
 // Stat describes the newest version of a key.
 func (p *Proxy) Stat(_ context.Context, key string) (object.Info, error) {
+	if err := p.reigns(); err != nil {
+		return object.Info{}, err
+	}
 	return p.catalog.Stat(key)
 }
 
@@ -241,6 +244,9 @@ func (p *Proxy) Delete(_ context.Context, key string, take bool) (existed bool, 
 // SetExpiry changes when the newest version expires, if decide says so, in one
 // step with the look that decide takes at it; see [catalog.Catalog.SetExpiry].
 func (p *Proxy) SetExpiry(_ context.Context, key string, decide func(object.Info) (at time.Time, change bool)) (found, changed bool, err error) {
+	if err := p.reigns(); err != nil {
+		return false, false, err
+	}
 	return p.catalog.SetExpiry(key, decide)
 }
 
@@ -256,6 +262,9 @@ func (p *Proxy) Len(context.Context) (int64, error) { return int64(p.catalog.Len
 
 // Flush deletes every object.
 func (p *Proxy) Flush(context.Context) error {
+	if err := p.reigns(); err != nil {
+		return err
+	}
 	_, err := p.catalog.Flush()
 	return err
 }

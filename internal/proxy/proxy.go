@@ -82,6 +82,8 @@ type Proxy struct {
 	journal *journal.Journal // nil for none
 	adopted *adoption        // nil unless it adopts
 
+	untold untold // for the journal
+
 	overthrown atomic.Uint64 // epoch of the proxy that took the pool over
 	fence      chan struct{} // closed then
 
@@ -198,7 +200,7 @@ func (p *Proxy) Run(ctx context.Context) (err error) {
 		go func() { written <- p.journal.Run(writing) }()
 		defer func() {
 			stopWriting()
-			err = errors.Join(err, <-written)
+			err = errors.Join(err, <-written, p.journal.Close())
 		}()
 	}
 	nodes, stopNodes := context.WithCancel(background)

@@ -3,9 +3,12 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/infinicache/infinicache/internal/journal"
@@ -59,21 +62,36 @@ func (p *Proxy) resume(state *journal.State) error {
 	chunks := map[uint32]int{} // by lot
 	var failed error
 	err := state.Each(func(r wire.Record, places []place.Place) bool {
-		failed = p.catalog.Restore(r, places)
+		before := p.catalog.Len()
+		if failed = p.catalog.Restore(r, places); p.catalog.Len() == before {
+			return failed == nil // it is expired
+		}
 		for _, at := range places {
 			chunks[at.Instance]++
 		}
-		return failed == nil
+		return true
 	})
 	if err := errors.Join(err, failed); err != nil {
 		return fmt.Errorf("restore from the journal: %w", err)
 	}
-	for number, h := range state.Holders {
+	// A lot that is named and has no holders was lost; its number is taken.
+	lots := slices.AppendSeq(slices.Collect(maps.Keys(chunks)), maps.Keys(state.Holders))
+	slices.Sort(lots)
+	for _, number := range slices.Compact(lots) {
+		h := state.Holders[number]
 		p.pool.Remember(h.Node, number, h.Instances, chunks[number])
 	}
 	p.log.Info("restored from the journal", "objects", p.catalog.Len(), "bytes", p.catalog.Bytes(),
 		"epoch", p.cfg.Pool.Epoch, "before", state.Epoch)
 	return nil
+}
+
+// untold are the lots of whose holders the journal has yet to hear, because it
+// failed when it was told.
+type untold struct {
+	mu      sync.Mutex
+	lots    map[uint32]journal.Holder
+	telling bool
 }
 
 // holders writes down who holds a lot. It is in the journal before anything that
@@ -82,13 +100,23 @@ func (p *Proxy) holders(node, lot uint32, instances []wire.Instance) {
 	if p.journal == nil {
 		return
 	}
+	u := &p.untold
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.lots, lot)
 	if len(instances) == 0 {
 		p.journal.DropHolder(lot)
 		return
 	}
 	if _, err := p.journal.Holder(lot, node, instances); err != nil {
 		p.log.Warn("holders of a lot not in the journal yet", "node", node, "lot", lot, "err", err)
-		p.work.Go(func() { p.tellHolders(node, lot, instances) })
+		if u.lots == nil {
+			u.lots = map[uint32]journal.Holder{}
+		}
+		u.lots[lot] = journal.Holder{Node: node, Instances: instances}
+		if !u.telling {
+			u.telling = p.work.Go(p.tellHolders)
+		}
 	}
 }
 
@@ -96,17 +124,34 @@ func (p *Proxy) holders(node, lot uint32, instances []wire.Instance) {
 // holds a lot. It refuses objects meanwhile, so nothing is placed there.
 const holdersRetry = 500 * time.Millisecond
 
-func (p *Proxy) tellHolders(node, lot uint32, instances []wire.Instance) {
+// tellHolders tells the journal what it has yet to hear, until it has.
+func (p *Proxy) tellHolders() {
+	tick := time.NewTicker(holdersRetry)
+	defer tick.Stop()
 	for {
 		select {
-		case <-time.After(holdersRetry):
+		case <-tick.C:
 		case <-p.ctx.Done():
 			return
 		}
-		if _, err := p.journal.Holder(lot, node, instances); err == nil {
+		if p.untold.tell(p.journal) {
 			return
 		}
 	}
+}
+
+// tell reports whether the journal has heard of all lots.
+func (u *untold) tell(j *journal.Journal) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for lot, h := range u.lots {
+		if _, err := j.Holder(lot, h.Node, h.Instances); err != nil {
+			return false
+		}
+		delete(u.lots, lot)
+	}
+	u.telling = false
+	return true
 }
 
 // fenced hears that an instance knows a higher epoch: this reign is over. What is
