@@ -55,7 +55,8 @@ type Call struct {
 	done     func(catalog.Place, error)
 	// exhumed: the chunk was dead in the instance until this Store was sent.
 	exhumed bool
-	copied  bool // from another instance of the node: no place names it
+	// of is the lot that only is given a copy of; nil for what is stored anew.
+	of *lot
 
 	// list
 	listAfter uint64
@@ -215,19 +216,37 @@ func (c *Call) Cancel() {
 func (c *Call) giveUp(after []func()) []func() {
 	c.over = true
 	c.owed = time.Now()
-	switch c.kind {
-	case callStore:
-		after = append(after, func() { c.done(catalog.Place{}, wire.ErrCanceled) })
-	case callList:
+	switch {
+	case c.done != nil:
+		after = append(after, func() { c.end(catalog.Place{}, wire.ErrCanceled) })
+	case c.listed != nil:
 		after = append(after, func() { c.listed(0, wire.ErrCanceled) })
 	}
 	return after
 }
 
+// end tells the asker of a Store how it ended, and lets go of blocks that were
+// never sent. The mutex is not held.
+func (c *Call) end(at catalog.Place, err error) {
+	for _, w := range c.wait {
+		w.owner.Release()
+	}
+	c.wait = nil
+	c.done(at, err)
+}
+
+// giveBack ends what was promised for a call.
+func (n *node) giveBack(c *Call) {
+	n.reserved -= c.reserved
+	if c.of != nil {
+		c.only.coming -= c.cost
+	}
+}
+
 // drop ends a call that was never sent.
 func (s *seat) drop(c *Call, err error, after []func()) []func() {
 	delete(s.queued, c.id)
-	s.n.reserved -= c.reserved
+	s.n.giveBack(c)
 	return s.tell(c, err, 0, after)
 }
 
@@ -247,16 +266,10 @@ func (s *seat) tell(c *Call, err error, value uint64, after []func()) []func() {
 		after = append(after, func() { c.listed(value, err) })
 	case c.done != nil:
 		at := catalog.Place{Node: s.n.id}
-		if err == nil && !c.copied {
+		if err == nil && c.of == nil {
 			at.Instance = c.link.instance.open.number
 		}
-		after = append(after, func() {
-			for _, w := range c.wait {
-				w.owner.Release()
-			}
-			c.wait = nil
-			c.done(at, err)
-		})
+		after = append(after, func() { c.end(at, err) })
 	}
 	return after
 }
@@ -264,19 +277,16 @@ func (s *seat) tell(c *Call, err error, value uint64, after []func()) []func() {
 // answered ends a sent call by the node's own answer.
 func (s *seat) answered(l *nodeLink, c *Call, err error, value uint64) []func() {
 	delete(l.calls, c.stream)
-	s.n.reserved -= c.reserved
+	s.n.giveBack(c)
 	var after []func()
 	switch c.kind {
 	case callStore:
 		if err == nil {
 			l.instance.held += c.cost
-			if !c.over && !c.copied {
-				l.instance.open.chunks++
-			}
 		}
-		// Kept, but its asker is gone; or not kept, and whether the one that it
-		// was to replace is still there is not known.
-		if err == nil && c.over || err != nil && c.exhumed {
+		// Kept, but of no use; or not kept, and whether the one that it was to
+		// replace is still there is not known.
+		if err == nil && !s.n.count(c, l.instance) || err != nil && c.exhumed {
 			l.instance.bury(dead{c.chunk, c.cost})
 			after = s.n.freeSoon(l.instance)
 		}
@@ -298,6 +308,22 @@ func (s *seat) answered(l *nodeLink, c *Call, err error, value uint64) []func() 
 	return s.stepLocked(lifecycle.Event{Kind: lifecycle.OnDone}, after)
 }
 
+// count takes a chunk that an instance has stored into its lot. It reports false
+// if nobody wants it any more.
+func (n *node) count(c *Call, i *instance) bool {
+	switch {
+	case c.over:
+		return false
+	case c.of == nil:
+		i.open.chunks++
+	case n.lots[c.of.number] != c.of:
+		return false
+	default:
+		i.addCopy(c.of, dead{c.chunk, c.cost})
+	}
+	return true
+}
+
 // notHeld says what it means that an instance does not hold a chunk: if it is the
 // only one that should, it has the last word.
 func (n *node) notHeld(c *Call, i *instance) error {
@@ -316,7 +342,7 @@ func (n *node) notHeld(c *Call, i *instance) error {
 // of again.
 func (s *seat) broken(l *nodeLink, c *Call, err error, after []func()) []func() {
 	delete(l.calls, c.stream)
-	s.n.reserved -= c.reserved
+	s.n.giveBack(c)
 	if c.kind == callStore {
 		l.instance.held += c.cost
 		l.instance.bury(dead{c.chunk, c.cost})

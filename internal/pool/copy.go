@@ -9,28 +9,35 @@ import (
 	"github.com/infinicache/infinicache/internal/wire"
 )
 
-// Copy has the proxy pass a chunk of size bytes from one side to the other. It
-// returns when the other has it. The node goes on serving meanwhile. record is
-// read until Copy returns. The error matches wire.ErrFull if there is no room.
-func (pr *Pair) Copy(ctx context.Context, from Side, chunk wire.Chunk, size uint32, record []byte) error {
+// Copy has the proxy pass a chunk of size bytes, which is at a place that one side
+// holds, to the other. It returns when the other has it. The node goes on serving
+// meanwhile. record is read until Copy returns. The error matches wire.ErrFull if
+// there is no room, and wire.ErrNotHeld or wire.ErrLost if the chunk is not there
+// any more.
+func (pr *Pair) Copy(ctx context.Context, from Side, at catalog.Place, chunk wire.Chunk, size uint32, record []byte) error {
 	n := pr.n
 	source, target := pr.sides[from], pr.sides[from.Other()]
-	cost := Cost(int(size), len(record))
 	n.mu.Lock()
-	if target.held+cost > target.capacity {
+	l, there, here := n.lots[at.Instance], n.at(target), n.at(source)
+	var refused error
+	switch cost := Cost(int(size), len(record)); {
+	case l == nil:
+		refused = wire.ErrLost
+	case there == nil || here == nil:
+		refused = wire.ErrUnheard
+	case n.roomIn(target) < cost:
+		refused = wire.Errorf(wire.CodeFull, "the other instance has room for %d bytes", n.roomIn(target))
+	}
+	if refused != nil {
 		n.mu.Unlock()
-		return wire.Errorf(wire.CodeFull, "the other instance holds %d of %d bytes", target.held, target.capacity)
+		return refused
 	}
 	r := newRelay(n.pool, chunk, size, record)
-	r.store.only, r.store.cause, r.store.copied = target, lifecycle.Backup, true
-	r.fetch.only, r.fetch.cause = source, lifecycle.Backup
-	to, at := n.at(target), n.at(source)
-	if to == nil || at == nil {
-		n.mu.Unlock()
-		return wire.ErrUnheard
-	}
-	after := to.begin(r.store)
-	after = append(after, at.begin(r.fetch)...)
+	r.store.only, r.store.cause, r.store.of = target, lifecycle.Backup, l
+	r.fetch.only, r.fetch.cause, r.fetch.at = source, lifecycle.Backup, at
+	target.coming += r.store.cost
+	after := there.begin(r.store)
+	after = append(after, here.begin(r.fetch)...)
 	n.mu.Unlock()
 	run(after)
 	_, err := r.wait(ctx)

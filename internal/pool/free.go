@@ -59,15 +59,10 @@ func (p *Pool) Free(at catalog.Place, chunk wire.Chunk, cost int64) {
 	var after []func()
 	if l := n.lots[at.Instance]; l != nil {
 		for _, i := range n.instances {
-			switch {
-			case l.heldBy(i):
+			if l.heldBy(i) || i.dropCopy(l, chunk) {
 				i.bury(dead{chunk, cost})
-			case i.partial:
-				i.bury(dead{chunk, 0}) // it may hold a copy
-			default:
-				continue
+				after = append(after, n.freeSoon(i)...)
 			}
-			after = append(after, n.freeSoon(i)...)
 		}
 		n.dwindle(l)
 		if l.chunks == 0 {

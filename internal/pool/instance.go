@@ -20,23 +20,20 @@ type instance struct {
 	dead     map[wire.Chunk]int64 // chunks to be let go of, and their costs
 	// deadBytes is the sum of dead's costs.
 	deadBytes int64
-	open      *lot      // to which what it stores belongs; nil before its first hello in this reign
+	open      *lot   // to which what it stores belongs; nil before its first hello in this reign
+	position  uint64 // in its changes, at its last hello
+	coming    int64  // bytes of copies on their way to it
+	copies    map[*lot]*copies
 	born      time.Time // first hello
 	// unverified: what it holds dates from an earlier reign and was not compared
 	// with the catalog yet.
 	unverified bool
 	// landed are the chunks of earlier reigns that were sent here while what the
 	// instance holds is compared; nil if it is not. See Disown.
-	landed map[wire.Chunk]struct{}
-	// partial: a backup to it was begun, so that it may hold chunks of lots that
-	// it does not hold.
-	partial bool
+	landed  map[wire.Chunk]struct{}
 	paired  bool // it was in session together with another one
 	leaving bool // the platform ends it soon
 	reached int  // how often it was sought at the second seat since it spoke last
-	// synced says up to which position of its changes another instance holds all
-	// that this one does, and listed up to which the backup under way has asked.
-	synced, listed map[wire.Instance]uint64
 }
 
 // State is what can be said of a place without asking the node.
@@ -158,6 +155,7 @@ func (s *seat) speaks(h *wire.Hello) (drop bool, after []func()) {
 			drop = !n.pool.cfg.Adopt
 		}
 	}
+	i.position = h.Position
 	if i.open == nil {
 		n.openLot(i)
 	}

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"sync"
 
 	"github.com/infinicache/infinicache/internal/lifecycle"
 	"github.com/infinicache/infinicache/internal/wire"
@@ -31,8 +32,22 @@ func (n *node) list(ctx context.Context, i *instance, since uint64, cause lifecy
 		err      error
 	}
 	got := make(chan answer, 1)
+	var mu sync.Mutex // no visit outlives the list
+	over := false
+	defer func() {
+		mu.Lock()
+		over = true
+		mu.Unlock()
+	}()
 	c := &Call{
-		kind: callList, cause: cause, only: i, listAfter: since, visit: visit,
+		kind: callList, cause: cause, only: i, listAfter: since,
+		visit: func(h wire.Held) {
+			mu.Lock()
+			defer mu.Unlock()
+			if !over {
+				visit(h)
+			}
+		},
 		listed: func(position uint64, err error) { got <- answer{position, err} },
 	}
 	n.mu.Lock()
@@ -64,8 +79,8 @@ func (n *node) at(i *instance) *seat {
 	return nil
 }
 
-// Discard has an instance let go of a chunk that the catalog does not name. It
-// was never counted in a lot.
+// Discard has an instance let go of a chunk that the catalog does not name there.
+// It was never counted in a lot.
 func (p *Pool) Discard(node uint32, id wire.Instance, chunk wire.Chunk, cost int64) {
 	p.discard(node, id, chunk, cost, false)
 }
@@ -86,6 +101,9 @@ func (p *Pool) discard(node uint32, id wire.Instance, chunk wire.Chunk, cost int
 	var after []func()
 	if i := n.withID(id); i != nil {
 		if _, landed := i.landed[chunk]; !landed || !old {
+			for l := range i.copies {
+				i.dropCopy(l, chunk)
+			}
 			i.bury(dead{chunk, cost})
 			after = n.freeSoon(i)
 		}

@@ -15,15 +15,36 @@ import (
 // of them. It is guarded by its node's mutex.
 type lot struct {
 	number  uint32
-	holders []*instance
-	chunks  int // that are named by a place and not freed
+	holders []holder
+	chunks  int // that were acknowledged, or restored, and not freed
 }
 
-func (l *lot) heldBy(i *instance) bool { return i != nil && slices.Contains(l.holders, i) }
+// holder is an instance that holds all of a lot.
+type holder struct {
+	*instance
+	after uint64 // a position in its changes at which it held nothing of the lot
+}
+
+func (l *lot) heldBy(i *instance) bool { return l.holder(i) != nil }
+
+// holder is what an instance is to the lot; nil if it does not hold it.
+func (l *lot) holder(i *instance) *holder {
+	for k := range l.holders {
+		if l.holders[k].instance == i {
+			return &l.holders[k]
+		}
+	}
+	return nil
+}
+
+// open tells whether more will be stored in the lot.
+func (l *lot) open() bool {
+	return slices.ContainsFunc(l.holders, func(h holder) bool { return h.open == l })
+}
 
 // openLot begins a lot of an instance.
 func (n *node) openLot(i *instance) *lot {
-	l := &lot{number: n.pool.lots.Add(1), holders: []*instance{i}}
+	l := &lot{number: n.pool.lots.Add(1), holders: []holder{{i, i.position}}}
 	n.lots[l.number] = l
 	i.open = l
 	n.tellHolders(l)
@@ -37,8 +58,8 @@ func (n *node) tellHolders(l *lot) {
 		return
 	}
 	ids := make([]wire.Instance, len(l.holders))
-	for k, i := range l.holders {
-		ids[k] = i.id
+	for k, h := range l.holders {
+		ids[k] = h.id
 	}
 	f(n.id, l.number, ids)
 }
@@ -62,10 +83,18 @@ func (n *node) tellHeld(after []func()) []func() {
 
 // prune forgets an empty lot, unless more will come to it.
 func (n *node) prune(l *lot) {
-	if l.chunks > 0 || n.lots[l.number] != l || slices.ContainsFunc(l.holders, func(i *instance) bool { return i.open == l }) {
+	if l.chunks > 0 || n.lots[l.number] != l || l.open() {
 		return
 	}
+	n.dropLot(l)
+}
+
+// dropLot forgets a lot. What was copied of it elsewhere is of no use.
+func (n *node) dropLot(l *lot) {
 	delete(n.lots, l.number)
+	for _, i := range n.instances {
+		i.buryCopies(l)
+	}
 	l.holders = nil
 	n.tellHolders(l)
 }
@@ -168,9 +197,9 @@ func (p *Pool) Remember(node, number uint32, holders []wire.Instance, chunks int
 		}
 		i.paired = i.paired || len(holders) > 1
 		n.holdings.Remember(p.now(), id, i.paired)
-		l.holders = append(l.holders, i)
+		l.holders = append(l.holders, holder{instance: i})
 	}
-	n.ordinary().current = l.holders[0]
+	n.ordinary().current = l.holders[0].instance
 	n.lots[number] = l
 	n.prune(l)
 }

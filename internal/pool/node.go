@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -128,11 +129,20 @@ func (n *node) stop() {
 
 // free is how many bytes the node can still take, as far as is known.
 func (n *node) free() int64 {
-	capacity, held := n.pool.cfg.Capacity, int64(0)
 	if i := n.ordinary().current; i != nil {
-		capacity, held = i.capacity, i.held
+		return n.roomIn(i)
 	}
-	return capacity - held - n.reserved
+	return n.pool.cfg.Capacity - n.reserved
+}
+
+// roomIn is how many bytes an instance can still take. What is promised to stores
+// goes to the one at the ordinary seat.
+func (n *node) roomIn(i *instance) int64 {
+	room := i.capacity - i.held - i.coming
+	if i == n.ordinary().current {
+		room -= n.reserved
+	}
+	return room
 }
 
 // forget drops an instance whose holdings are known gone. Lots that nobody else
@@ -155,12 +165,12 @@ func (n *node) forget(id wire.Instance) []func() {
 		if !l.heldBy(i) {
 			continue
 		}
-		l.holders = without(l.holders, i)
-		n.tellHolders(l)
+		l.holders = slices.DeleteFunc(slices.Clone(l.holders), func(h holder) bool { return h.instance == i })
 		if len(l.holders) > 0 {
+			n.tellHolders(l)
 			continue
 		}
-		delete(n.lots, number)
+		n.dropLot(l)
 		if f := n.pool.cfg.OnLost; f != nil {
 			after = append(after, func() { f(n.id, number) })
 		}

@@ -69,7 +69,7 @@ func (r *rig) copyChunk(x *pairOf, from, to uint32) {
 	r.t.Helper()
 	done := make(chan error, 1)
 	go func() {
-		done <- x.pair.Copy(r.t.Context(), pool.First, wire.Chunk{Version: 1}, 100, record)
+		done <- x.pair.Copy(r.t.Context(), pool.First, x.at, wire.Chunk{Version: 1}, 100, record)
 	}()
 	x.a.want(wire.TypeFetch, nil)
 	x.b.want(wire.TypeStore, nil)
@@ -103,7 +103,7 @@ func TestBackupMakesAnotherInstanceAHolder(t *testing.T) {
 			t.Fatalf("listed %v after %d, %v", names, l.After, err)
 		}
 		x.a.want(wire.TypeCredit, nil)
-		if !x.pair.Lacks(pool.First, x.at.Instance) {
+		if !x.pair.Lacks(pool.First, x.at.Instance, wire.Chunk{Version: 1}) {
 			t.Error("the chunk is not lacking at the other side")
 		}
 		r.copyChunk(x, 3, 1)
@@ -112,7 +112,7 @@ func TestBackupMakesAnotherInstanceAHolder(t *testing.T) {
 		}
 		x.pair.Claim()
 		x.pair.Close()
-		if r.pool.Exposed(0) != 0 || x.pair.Lacks(pool.First, x.at.Instance) {
+		if r.pool.Exposed(0) != 0 || x.pair.Lacks(pool.First, x.at.Instance, wire.Chunk{Version: 1}) {
 			t.Errorf("%d chunks exposed after the backup, want 0", r.pool.Exposed(0))
 		}
 
@@ -157,7 +157,7 @@ func TestInterruptedBackupIsNotCounted(t *testing.T) {
 		x := r.pairUp()
 		done := make(chan error, 1)
 		go func() {
-			done <- x.pair.Copy(t.Context(), pool.First, wire.Chunk{Version: 1}, 100, record)
+			done <- x.pair.Copy(t.Context(), pool.First, x.at, wire.Chunk{Version: 1}, 100, record)
 		}()
 		x.a.want(wire.TypeFetch, nil)
 		x.b.want(wire.TypeStore, nil)

@@ -3,7 +3,6 @@ package proxy
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -18,18 +17,24 @@ import (
 )
 
 const (
-	// maxDelta bounds the chunks that one backup copies each way, and with them
-	// the memory of their list, some 50 MB.
+	// maxDelta bounds the chunks that are listed at a time, and with them the memory
+	// of their list, some 50 MB.
 	maxDelta = 1 << 18
 	// copiesAtOnce is how many chunks are on their way between two instances, or
 	// from a node that ends.
 	copiesAtOnce = 4
+	// backupsAtOnce is how many nodes are backed up at a time: one that stalls does
+	// not hold all others up.
+	backupsAtOnce = 2
 	// backupBudget bounds the backup of one node.
 	backupBudget = 2 * time.Minute
+	// copyPatience bounds the copying of one chunk. An instance that takes longer
+	// ends the backup.
+	copyPatience = 15 * time.Second
 )
 
 // backups has two instances of each node hold the same, so that the platform can
-// take one of them. Nodes are backed up one at a time, each at its own phase of
+// take one of them. Nodes are backed up a few at a time, each at its own phase of
 // the period, and only if something was stored there since.
 type backups struct {
 	p     *Proxy
@@ -47,10 +52,17 @@ func (b *backups) run() {
 	tick := time.NewTicker(max(b.every/1000, 10*time.Millisecond))
 	defer tick.Stop()
 	due := map[uint32]time.Time{}
+	busy := map[uint32]bool{}
+	over := make(chan uint32, backupsAtOnce)
+	var running errgroup.Group
+	defer func() { _ = running.Wait() }() // no error is returned to it
 	for {
 		select {
 		case <-b.p.ctx.Done():
 			return
+		case node := <-over:
+			delete(busy, node)
+			continue
 		case <-tick.C:
 		}
 		for node := range uint32(b.p.pool.Nodes()) {
@@ -60,14 +72,19 @@ func (b *backups) run() {
 				at = now.Add(lifecycle.WarmPhase(node, b.every))
 				due[node] = at
 			}
-			if now.Before(at) {
+			if now.Before(at) || busy[node] || len(busy) == backupsAtOnce {
 				continue
 			}
 			due[node] = now.Add(b.every)
 			if b.p.pool.Exposed(node) == 0 {
 				continue
 			}
-			b.one(node)
+			busy[node] = true
+			running.Go(func() error {
+				b.one(node)
+				over <- node
+				return nil
+			})
 		}
 	}
 }
@@ -92,24 +109,26 @@ func (b *backups) one(node uint32) {
 }
 
 // backUp brings two instances of a node in step: each is given what only the
-// other holds. What was copied before an error stays where it is, and is not
-// copied again; but nobody counts on it before a backup is complete.
+// other holds. What was copied before an error stays where it is, and counts: the
+// next backup copies the rest.
 func (p *Proxy) backUp(ctx context.Context, node uint32) error {
 	pair, err := p.pool.Pair(ctx, node)
 	if err != nil {
 		return err
 	}
 	defer pair.Close()
+	defer pair.Claim()
 	for _, from := range [...]pool.Side{pool.First, pool.Second} {
-		delta, err := p.delta(ctx, pair, node, from)
-		if err != nil {
-			return err
-		}
-		if err := p.copyDelta(ctx, pair, from, delta); err != nil {
-			return err
+		for more := true; more; {
+			var delta []holding
+			if delta, more, err = p.delta(ctx, pair, node, from); err != nil {
+				return err
+			}
+			if err := p.copyDelta(ctx, pair, from, delta); err != nil {
+				return err
+			}
 		}
 	}
-	pair.Claim()
 	return nil
 }
 
@@ -153,31 +172,25 @@ func (p *Proxy) recognize(node uint32, h wire.Held) (_ holding, ok bool) {
 	}, true
 }
 
-// delta lists what one side of a pair holds and the other lacks.
-func (p *Proxy) delta(ctx context.Context, pair *pool.Pair, node uint32, from pool.Side) ([]holding, error) {
-	var found []holding
-	beyond := false
-	err := pair.List(ctx, from, func(h wire.Held) {
-		if len(found) == maxDelta {
-			beyond = true
-			return
-		}
-		if x, ok := p.recognize(node, h); ok && pair.Lacks(from, x.at.Instance) {
+// delta lists what one side of a pair holds and the other lacks. more tells that
+// there is more of it.
+func (p *Proxy) delta(ctx context.Context, pair *pool.Pair, node uint32, from pool.Side) (found []holding, more bool, err error) {
+	err = pair.List(ctx, from, func(h wire.Held) {
+		x, ok := p.recognize(node, h)
+		switch {
+		case !ok || !pair.Lacks(from, x.at.Instance, x.chunk):
+		case len(found) == maxDelta:
+			more = true
+		default:
 			found = append(found, x)
 		}
 	})
-	if err != nil {
-		return nil, err
-	}
-	if beyond {
-		return nil, wire.Errorf(wire.CodeTooLarge, "more than %d chunks to copy", maxDelta)
-	}
 	hottestFirst(found)
-	return found, nil
+	return found, more, err
 }
 
-// copyDelta gives the other side the chunks listed. A chunk that was freed
-// meanwhile is none of its business; anything else that fails ends it.
+// copyDelta gives the other side the chunks listed. One that is not there any more
+// is passed over; anything else that fails ends it.
 func (p *Proxy) copyDelta(ctx context.Context, pair *pool.Pair, from pool.Side, delta []holding) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(copiesAtOnce)
@@ -185,21 +198,28 @@ func (p *Proxy) copyDelta(ctx context.Context, pair *pool.Pair, from pool.Side, 
 		if ctx.Err() != nil {
 			break
 		}
-		g.Go(func() error {
-			err := pair.Copy(ctx, from, h.chunk, h.size, h.record)
-			_, _, named := p.catalog.Named(h.key, h.chunk.Version, h.chunk.Stripe, int(h.chunk.Index))
-			switch {
-			case err == nil && !named:
-				pair.Discard(from.Other(), h.chunk, pool.Cost(int(h.size), len(h.record)))
-			case err == nil:
-				p.backups.chunks.Add(1)
-				p.backups.bytes.Add(uint64(h.size))
-			case !named && errors.Is(err, wire.ErrNotHeld):
-			default:
-				return err
-			}
-			return nil
-		})
+		g.Go(func() error { return p.copyOne(ctx, pair, from, h) })
 	}
 	return g.Wait()
+}
+
+func (p *Proxy) copyOne(ctx context.Context, pair *pool.Pair, from pool.Side, h holding) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, copyPatience, wire.ErrTimeout)
+	defer cancel()
+	err := pair.Copy(ctx, from, h.at, h.chunk, h.size, h.record)
+	if code := wire.CodeOf(err); code == wire.CodeNotHeld || code == wire.CodeLost {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	// It may have been freed, or moved, before the copy was there to be freed, too.
+	at, _, ok := p.catalog.Named(h.key, h.chunk.Version, h.chunk.Stripe, int(h.chunk.Index))
+	if !ok || at != h.at {
+		pair.Discard(from.Other(), h.chunk, pool.Cost(int(h.size), len(h.record)))
+		return nil
+	}
+	p.backups.chunks.Add(1)
+	p.backups.bytes.Add(uint64(h.size))
+	return nil
 }
