@@ -40,7 +40,8 @@ func (c *Catalog) Restore(r wire.Record, places []Place) error {
 // wire.ErrKey, wire.ErrRequest as for Restore, wire.ErrCondition if the key has a
 // version or is remembered to have lost one in this reign, or the version is
 // expired, wire.ErrLost if a stripe has fewer than d chunks held, or
-// wire.ErrUnavailable if the journal does not take it.
+// wire.ErrUnavailable if the journal does not take it. One that it took and then
+// failed to keep is a miss again, and freed, like any other.
 func (c *Catalog) Adopt(r wire.Record, places []Place) error {
 	b, v, err := c.earlier(r, places)
 	if err != nil {
@@ -56,7 +57,8 @@ func (c *Catalog) Adopt(r wire.Record, places []Place) error {
 	if err != nil {
 		return err
 	}
-	return c.show(v, w)
+	_ = c.show(v, w) // nobody waits to see it
+	return nil
 }
 
 func (c *Catalog) adopt(b *bucket, v *version) (w wait, err error) {

@@ -125,30 +125,23 @@ func (p *Pool) holders(at catalog.Place, id wire.Instance) (held bool, all int) 
 	return l.heldBy(n.withID(id)), len(l.holders)
 }
 
-// LotOf is the number of the lot to which an instance's new chunks belong; 0 if
-// the instance is not known.
-func (p *Pool) LotOf(node uint32, id wire.Instance) uint32 {
+// Adopted counts a chunk that an instance stored in an earlier reign into the lot
+// to which its new ones belong, and says where that is. Free counts it out again.
+// ok is false if the instance is not known.
+func (p *Pool) Adopted(node uint32, id wire.Instance) (at catalog.Place, ok bool) {
 	n := p.node(node)
 	if n == nil {
-		return 0
+		return catalog.Place{}, false
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if i := n.withID(id); i != nil && i.open != nil {
-		return i.open.number
+	i := n.withID(id)
+	if i == nil || i.open == nil {
+		return catalog.Place{}, false
 	}
-	return 0
-}
-
-// Placed counts a chunk into its lot that was not stored there in this reign.
-func (p *Pool) Placed(at catalog.Place) {
-	if n := p.node(at.Node); n != nil {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		if l := n.lots[at.Instance]; l != nil {
-			l.chunks++
-		}
-	}
+	i.open.chunks++
+	i.open.holder(i).after = 0 // it was stored long ago
+	return catalog.Place{Node: node, Instance: i.open.number}, true
 }
 
 // Exposed is how many chunks of a node one instance alone holds, so that a backup

@@ -65,10 +65,9 @@ func (a *adoption) take(node uint32, instance wire.Instance, h wire.Held) bool {
 		a.p.metrics.falseHoldings.Add(1)
 		return false
 	}
-	at := catalog.Place{Node: node, Instance: a.p.pool.LotOf(node, instance)}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.over || a.chunks >= maxAdopted || at.Instance == 0 {
+	if a.over || a.chunks >= maxAdopted {
 		return false
 	}
 	f := a.versions[rec.Version]
@@ -81,7 +80,11 @@ func (a *adoption) take(node uint32, instance wire.Instance, h wire.Held) bool {
 		return false
 	}
 	if first, ok := f.chunks[h.Chunk]; ok {
-		return first.at == at // heard again
+		return first.instance == instance // heard again
+	}
+	at, ok := a.p.pool.Adopted(node, instance)
+	if !ok {
+		return false
 	}
 	f.chunks[h.Chunk] = found{at, instance, pool.Cost(int(h.Size), len(h.Record))}
 	a.chunks++
@@ -155,13 +158,10 @@ func (a *adoption) run() {
 func (a *adoption) settle(f *foundling) bool {
 	places := f.places()
 	if places != nil && a.p.catalog.Adopt(f.rec, places) == nil {
-		for _, x := range f.chunks {
-			a.p.pool.Placed(x.at)
-		}
 		return true
 	}
 	for c, x := range f.chunks {
-		a.p.pool.Discard(x.at.Node, x.instance, c, x.cost)
+		a.p.pool.Free(x.at, c, x.cost)
 	}
 	return false
 }
