@@ -76,4 +76,3 @@ func TestRestartServesWhatNodesHold(t *testing.T) {
 		})
 	}
 }
-
