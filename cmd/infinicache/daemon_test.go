@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,12 +20,15 @@ import (
 	"github.com/infinicache/infinicache/internal/admin"
 )
 
-// daemon is a command that serves, started by a script.
+// daemon is a command that serves, started by a test. It ends with this process,
+// whichever way that ends.
 type daemon struct {
 	cmd   *exec.Cmd
+	hold  io.Closer         // its standard input: when that ends, it ends
 	at    map[string]string // of the line that says that it is ready
 	log   string            // file
-	ended chan error
+	ended chan error        // closed after it
+	over  bool              // killed on purpose
 }
 
 // startDaemon runs a command until it is ready, and sets the script's variables
@@ -72,10 +76,13 @@ func newDaemon(logFile string, args []string) (*daemon, error) {
 		return nil, err
 	}
 	defer log.Close()
-	d.cmd = exec.Command(filepath.Join(bin, "infinicache"), args...)
+	d.cmd = exec.Command(filepath.Join(bin, "infinicache"), slices.Concat(args, []string{"--until-eof"})...)
 	d.cmd.Dir, d.cmd.Stderr = filepath.Dir(logFile), log
 	out, err := d.cmd.StdoutPipe()
 	if err != nil {
+		return nil, err
+	}
+	if d.hold, err = d.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
 	if err := d.cmd.Start(); err != nil {
@@ -92,6 +99,7 @@ func newDaemon(logFile string, args []string) (*daemon, error) {
 			err = fmt.Errorf("more than one line on standard output: %.200q", rest)
 		}
 		d.ended <- err
+		close(d.ended)
 	}()
 	select {
 	case line := <-lines:

@@ -46,7 +46,8 @@ func buildAndRun(m *testing.M) (code int, err error) {
 			return 0, fmt.Errorf("build %s: %w\n%s", name, err, out)
 		}
 	}
-	return m.Run(), nil
+	code = m.Run()
+	return code, measured.print(os.Stdout)
 }
 
 // TestScripts runs the scripts of testdata/script over the real binaries. Beside

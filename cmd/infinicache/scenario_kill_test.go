@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/infinicache/infinicache/internal/admin"
+)
+
+// TestScenarioKilledNodes kills the processes of p nodes under reads and writes,
+// and of more than p when repair is done.
+func TestScenarioKilledNodes(t *testing.T) {
+	scenario(t)
+	cache := startCache(t, "--nodes", "10", "--memory", "192MiB", "--shape", "4+2", "--cut-links", "0")
+	c, l := newClient(t, cache), newLedger()
+	keys := l.fill(t, c, "kill", pick(20, 60), 1<<20)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		load{clients: 3, keys: 10, sizes: []int{256 << 10, 2 << 20}, reads: 0.6, deletes: 0.05}.run(ctx, t, l, cache, "load")
+	}()
+	await(t, 20*time.Second, "writes under way", func() bool { return l.count() >= len(keys)+20 })
+	began := time.Now()
+	killed := killNodes(t, cache, 0, 1)
+	until := l.count() + pick(60, 400)
+	await(t, time.Minute, "writes after the kill", func() bool { return l.count() >= until })
+	cancel()
+	<-over
+	if missed := l.readAll(t, c, keys); len(missed) > 0 {
+		t.Errorf("%d of %d objects lost with p nodes: %v", len(missed), len(keys), l.misses)
+	}
+	// Each read finds what is missing and has it repaired; a node's old instance
+	// is given up after two sessions of others.
+	await(t, 60*time.Second, "repair is done", func() bool {
+		l.readAll(t, c, keys)
+		s := see(t, cache)
+		return s.Faults.LostInstances >= 2 && s.Faults.RepairedChunks > 0 && s.Catalog.RepairsWaiting == 0
+	})
+	repaired := see(t, cache).Faults.RepairedChunks
+	report(t, "p nodes killed under load", "%d processes; %d chunks repaired within %.1f s, %d of %d objects readable",
+		killed, repaired, time.Since(began).Seconds(), len(keys), len(keys))
+	if len(l.misses) > 0 {
+		t.Errorf("misses %v with p nodes killed", l.misses)
+	}
+
+	// Two others: what repair put back has to carry.
+	killNodes(t, cache, 2, 3)
+	if missed := l.readAll(t, c, keys); len(missed) > 0 {
+		t.Errorf("%d of %d objects lost with p other nodes after repair: %v", len(missed), len(keys), l.misses)
+	}
+
+	killed = killNodes(t, cache, 4, 5, 6, 7)
+	missed := l.readAll(t, c, keys)
+	report(t, "more than p nodes killed", "%d processes; %d of %d objects missed, causes %v", killed, len(missed), len(keys), l.misses)
+	if len(missed) == 0 {
+		t.Error("nothing was missed without 4 to 6 of 10 nodes")
+	}
+	for cause := range l.misses {
+		if cause != "lost" && cause != "unheard" {
+			t.Errorf("%d misses with cause %s", l.misses[cause], cause)
+		}
+	}
+	again := l.fill(t, c, "kill", len(keys), 1<<20)
+	if missed := l.readAll(t, c, again); len(missed) > 0 {
+		t.Errorf("%d of %d objects stored again are not readable", len(missed), len(again))
+	}
+	l.judge(t)
+}
+
+// killNodes kills the processes of nodes and returns how many there were, when
+// the platform has seen that they are gone.
+func killNodes(t *testing.T, cache *daemon, nodes ...int) (killed int) {
+	t.Helper()
+	s := see(t, cache)
+	for _, node := range nodes {
+		killed += signalNode(t, s, node, syscall.SIGKILL)
+	}
+	await(t, 10*time.Second, "the killed processes are gone", func() bool {
+		now := see(t, cache)
+		for _, node := range nodes {
+			for _, i := range s.Nodes[node].Instances {
+				if slices.ContainsFunc(now.Nodes[node].Instances, func(j admin.Instance) bool { return j.PID == i.PID }) {
+					return false
+				}
+			}
+		}
+		return true
+	})
+	return killed
+}
+
+// busiest is the node that holds most.
+func busiest(s admin.Status) int {
+	most := 0
+	for i, n := range s.Nodes {
+		if n.HeldBytes > s.Nodes[most].HeldBytes {
+			most = i
+		}
+	}
+	return most
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"testing"
+	"time"
+)
+
+// TestScenarioProxyKilled kills a proxy under writes and starts it again at once,
+// several times. What it acknowledged must be there, with exactly that value, and
+// what it deleted must stay away.
+func TestScenarioProxyKilled(t *testing.T) {
+	scenario(t)
+	shared := []string{"--nodes", "12", "--memory", "192MiB"}
+	a := startSeparate(t, shared, nil, []string{"--shape", "4+2", "--backup-every", "0", "--warm-every", "0"})
+	l := newLedger()
+	var readable, stored, deleted, forgotten int
+	var first []time.Duration
+	for range pick(2, 8) {
+		ctx, cancel := context.WithCancel(t.Context())
+		over := make(chan struct{})
+		began := l.count()
+		go func() {
+			defer close(over)
+			load{clients: 4, keys: 12, sizes: []int{64 << 10, 1 << 20, 3 << 20}, reads: 0.2, deletes: 0.1}.
+				run(ctx, t, l, a.proxy, "restart")
+		}()
+		await(t, 20*time.Second, "writes under way", func() bool { return l.count() >= began+pick(60, 200) })
+		before := see(t, a.platform)
+		a.proxy.kill()
+		cancel()
+		again := time.Now()
+		a.reign()
+		c := newClient(t, a.proxy)
+		<-over
+		keys, gone := l.standing()
+		await(t, 20*time.Second, "a hit", func() bool {
+			_, hit := l.get(t.Context(), c, keys[0])
+			return hit
+		})
+		first = append(first, time.Since(again))
+		missed := l.readAll(t, c, keys)
+		readable, stored = readable+len(keys)-len(missed), stored+len(keys)
+		deleted += len(gone)
+		l.readAll(t, c, gone)
+		for node, n := range instances(see(t, a.platform)) {
+			if was := len(before.Nodes[node].Instances); n > max(was, 1) {
+				forgotten += n - max(was, 1)
+			}
+		}
+		if len(missed) > 0 {
+			t.Errorf("%d of %d objects are not readable, %v", len(missed), len(keys), l.misses)
+		}
+	}
+	l.judge(t)
+	report(t, "acknowledged objects readable", "%d of %d (%.2f %%)", readable, stored, 100*float64(readable)/float64(stored))
+	report(t, "deleted ones that stayed so", "%d", deleted)
+	report(t, "start to first hit", "median %v, most %v", millis(quantile(first, 0.5)), millis(quantile(first, 1)))
+	report(t, "instances started twice", "%d", forgotten)
+}
+
+// count is how many writes were acknowledged.
+func (l *ledger) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.writes
+}
