@@ -2,6 +2,7 @@ package pool
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/infinicache/infinicache/internal/catalog"
@@ -151,8 +152,8 @@ func (s *seat) speaks(h *wire.Hello) (drop bool, after []func()) {
 		i = &instance{id: h.Instance, born: time.Now()}
 		n.instances = append(n.instances, i)
 		if h.Chunks > 0 {
-			i.unverified = n.pool.cfg.Adopt
-			drop = !n.pool.cfg.Adopt
+			i.unverified = n.adopts && !slices.Contains(n.gone, i.id)
+			drop = !i.unverified
 		}
 	}
 	i.position = h.Position

@@ -31,6 +31,8 @@ type node struct {
 	sessions  uint64      // number of the last one, at whichever seat
 	instances []*instance // that may hold something
 	holdings  *lifecycle.Holdings
+	gone      []wire.Instance // that were given up in this reign, the last ones
+	adopts    bool            // instances may hold something of an earlier reign
 	lots      map[uint32]*lot
 	reserved  int64     // bytes promised to stores not yet answered
 	quiet     time.Time // not invoked before: an instance is about to return
@@ -145,6 +147,9 @@ func (n *node) roomIn(i *instance) int64 {
 	return room
 }
 
+// rememberedGone is how many instances that were given up a node remembers.
+const rememberedGone = 16
+
 // forget drops an instance whose holdings are known gone. Lots that nobody else
 // holds are lost with it.
 func (n *node) forget(id wire.Instance) []func() {
@@ -153,6 +158,7 @@ func (n *node) forget(id wire.Instance) []func() {
 		return nil
 	}
 	n.instances = without(n.instances, i)
+	n.gone = append(n.gone[max(0, len(n.gone)+1-rememberedGone):], id)
 	n.pool.lost.Add(1)
 	for _, s := range n.seats {
 		if s.current == i {

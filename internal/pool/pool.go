@@ -116,9 +116,12 @@ type Pool struct {
 	linger wire.Linger
 	budget *budget
 	nodes  atomic.Pointer[[]*node]
-	start  time.Time
-	ctx    context.Context // of Run; sessions and links live in it
-	cancel context.CancelCauseFunc
+	// removed has the last session of each node that a Resize removed. It is
+	// Resize's own.
+	removed map[uint32]uint64
+	start   time.Time
+	ctx     context.Context // of Run; sessions and links live in it
+	cancel  context.CancelCauseFunc
 
 	work   sync.WaitGroup // invocations
 	lost   atomic.Uint64  // instances
@@ -144,7 +147,7 @@ func New(cfg Config) (*Pool, error) {
 	if err := cfg.check(); err != nil {
 		return nil, fmt.Errorf("pool: %w", err)
 	}
-	p := &Pool{cfg: cfg, log: cfg.Logger, start: time.Now()}
+	p := &Pool{cfg: cfg, log: cfg.Logger, start: time.Now(), removed: map[uint32]uint64{}}
 	p.linger, _ = cfg.lingerOn() // check found no fault in it
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)

@@ -14,18 +14,26 @@ func (p *Pool) resize(count int) error {
 		if err != nil {
 			return err
 		}
+		// Instances of an earlier node of that number may exist: they refuse the
+		// sessions that it had, and what they hold is in nobody's books.
+		n.sessions = p.removed[n.id]
+		n.adopts = now == nil && p.cfg.Adopt
 		grown = append(grown, n)
 	}
 	p.nodes.Store(&grown)
-	for _, n := range now[len(grown[:min(count, len(now))]):] {
+	for _, n := range now[min(count, len(now)):] {
 		n.stop()
+		n.mu.Lock()
+		p.removed[n.id] = n.sessions
+		n.mu.Unlock()
 	}
 	return nil
 }
 
 // Resize changes how many nodes the pool has. New ones are asleep and empty.
 // Those that leave, the highest numbers, are stopped: what they hold is out of
-// reach from then on, so it is moved before; see Leave.
+// reach from then on, so it is moved before; see Leave. It is not called by two at
+// a time.
 func (p *Pool) Resize(count int) error {
 	if count < 1 || count > MaxNodes {
 		return fmt.Errorf("pool of %d nodes, allowed are 1 to %d", count, MaxNodes)

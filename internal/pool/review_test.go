@@ -101,3 +101,80 @@ func TestCopiesOfALostLotDie(t *testing.T) {
 		}
 	})
 }
+
+// TestListBeginsBelowWhatWasStoredMeanwhile: what an instance stored while the last
+// backup was made has any position above that of its hello.
+func TestListBeginsBelowWhatWasStoredMeanwhile(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, r *rig) {
+		x := r.pairUp()
+		r.keepChunk(x.a, wire.Chunk{Version: 2}, 2)
+		r.copyChunk(x, 3, 1)
+		x.pair.Claim()
+		x.pair.Close()
+		pair, err := r.pool.Pair(t.Context(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer pair.Close()
+		listed := make(chan error, 1)
+		go func() { listed <- pair.List(t.Context(), pool.First, func(wire.Held) {}) }()
+		var l wire.List
+		f := x.a.want(wire.TypeList, &l)
+		x.a.done(f.Stream, nil, 7)
+		if err := <-listed; err != nil || l.After != 0 {
+			t.Errorf("listed after position %d, want 0; %v", l.After, err)
+		}
+		if err := pair.List(t.Context(), pool.Second, nil); err != nil {
+			t.Errorf("list of the side that has nothing of its own: %v", err)
+		}
+	})
+}
+
+// TestInstanceGivenUpDropsWhatItHolds in a reign that takes holdings over, too: what
+// it has of this reign is in nobody's books any more.
+func TestInstanceGivenUpDropsWhatItHolds(t *testing.T) {
+	bubbleWith(t, pool.Config{Nodes: 1, Adopt: true}, func(t *testing.T, r *rig) {
+		play := func(id byte, chunks uint64) (welcome uint64) {
+			time.Sleep(time.Second)
+			r.pool.Seek(0)
+			s := r.invoked()
+			e, welcome := r.join(s, id, chunks*uint64(cost(100)), chunks)
+			r.sleep(s, e, 0)
+			return welcome
+		}
+		if play(1, 1) != 0 {
+			t.Error("an instance of an earlier reign was told to drop what it holds")
+		}
+		for _, fresh := range []byte{2, 3} {
+			play(fresh, 0)
+		}
+		if play(1, 1) != 1 {
+			t.Error("an instance that was given up may keep what it holds")
+		}
+	})
+}
+
+// TestNodeThatComesBackGoesOnCounting: the instances of a node that was removed and
+// added again remember the sessions that it had.
+func TestNodeThatComesBackGoesOnCounting(t *testing.T) {
+	bubbleWith(t, pool.Config{Nodes: 2, Adopt: true}, func(t *testing.T, r *rig) {
+		time.Sleep(time.Second)
+		r.pool.Seek(1)
+		s := r.invoked()
+		e, _ := r.join(s, 1, 0, 0)
+		r.sleep(s, e, 0)
+		for _, nodes := range []int{1, 2} {
+			if err := r.pool.Resize(nodes); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.pool.Seek(1)
+		again := r.invoked()
+		if again.Session <= s.Session {
+			t.Errorf("session %d after session %d", again.Session, s.Session)
+		}
+		if _, welcome := r.join(again, 1, 100, 1); welcome != 1 {
+			t.Error("an instance may keep what was stored before its node was removed")
+		}
+	})
+}

@@ -27,20 +27,25 @@ type rig struct {
 	net  *simnet.Net
 	pool *pool.Pool
 	*driver
-	lost []uint32 // instances
+	lost []uint32 // lots
 }
 
 // bubble runs a test with a rig in virtual time. A goroutine of the pool that
 // outlives it fails the test.
 func bubble(t *testing.T, nodes int, test func(t *testing.T, r *rig)) {
 	t.Helper()
+	bubbleWith(t, pool.Config{Nodes: nodes}, test)
+}
+
+// bubbleWith is bubble for a pool with more than its nodes configured.
+func bubbleWith(t *testing.T, cfg pool.Config, test func(t *testing.T, r *rig)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := &rig{t: t, net: simnet.New(1), driver: &driver{sessions: make(chan *session, 64)}}
 		var err error
-		r.pool, err = pool.New(pool.Config{
-			Driver: r.driver, Nodes: nodes, Epoch: 7, Key: poolKey, Address: proxyAddr, Capacity: 10 << 20,
-			OnLost: func(_, instance uint32) { r.lost = append(r.lost, instance) },
-		})
+		cfg.Driver, cfg.Epoch, cfg.Key, cfg.Address, cfg.Capacity = r.driver, 7, poolKey, proxyAddr, 10<<20
+		cfg.OnLost = func(_, lot uint32) { r.lost = append(r.lost, lot) }
+		r.pool, err = pool.New(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
