@@ -100,6 +100,7 @@ func (l *nodeLink) hello(meta []byte) error {
 			l.s.link = nil
 		}
 		after = l.s.stepLocked(lifecycle.Event{Kind: lifecycle.OnLinkLost, Link: l.number}, after)
+		after = l.s.failSent(l, wire.CodeUnavailable, after)
 	}
 	l.s = s
 	s.links[l.number] = l

@@ -178,3 +178,22 @@ func TestNodeThatComesBackGoesOnCounting(t *testing.T) {
 		}
 	})
 }
+
+// TestSeekingCountsSessionsOnly: that many readers miss an instance at the same
+// time is one try to reach it.
+func TestSeekingCountsSessionsOnly(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, r *rig) {
+		x := r.pairUp()
+		r.apart(x)
+		for try := range 2 {
+			for range 5 {
+				r.pool.Seek(0)
+			}
+			r.invoked().over <- nil // ended without a word
+			time.Sleep(10 * time.Second)
+			if n := len(r.sessions); n > 0 {
+				t.Fatalf("try %d began %d sessions more", try, n)
+			}
+		}
+	})
+}

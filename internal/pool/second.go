@@ -22,7 +22,8 @@ func (p *Pool) Seek(node uint32) {
 	switch {
 	case n.ordinary().machine.Phase() == lifecycle.Asleep:
 		after = n.ordinary().stepLocked(lifecycle.Event{Kind: lifecycle.OnPoke}, nil)
-	case n.ordinary().awake() && n.pool.cfg.Driver.Capabilities().SecondInstance:
+	case n.ordinary().awake() && n.seats[second].machine.Phase() == lifecycle.Asleep &&
+		n.pool.cfg.Driver.Capabilities().SecondInstance:
 		sought := false
 		for _, i := range n.instances {
 			if i != n.ordinary().current && i.paired && i.reached < maxReach && n.holdsAny(i) {

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -144,7 +143,7 @@ type holding struct {
 
 // hottestFirst sorts by when objects were read last.
 func hottestFirst(hs []holding) {
-	slices.SortStableFunc(hs, func(a, b holding) int { return cmp.Compare(b.read.UnixNano(), a.read.UnixNano()) })
+	slices.SortStableFunc(hs, func(a, b holding) int { return b.read.Compare(a.read) })
 }
 
 // recognize compares what an instance says it holds with the catalog. ok is false

@@ -104,6 +104,8 @@ func (p *Proxy) abandon(held []holding) {
 			continue
 		}
 		if pin.SetPlace(h.chunk.Stripe, int(h.chunk.Index), h.at, catalog.Place{Node: h.at.Node}) {
+			rec := pin.Record()
+			p.pool.Free(h.at, h.chunk, pool.Cost(int(h.size), len(rec.Append(nil))))
 			p.repairs.ask(h.key, h.chunk.Version)
 		}
 		pin.Release()
