@@ -8,6 +8,7 @@ import (
 	"github.com/infinicache/infinicache/internal/catalog"
 	"github.com/infinicache/infinicache/internal/lifecycle"
 	"github.com/infinicache/infinicache/internal/placement"
+	"github.com/infinicache/infinicache/internal/spend"
 	"github.com/infinicache/infinicache/internal/store"
 	"github.com/infinicache/infinicache/internal/wire"
 )
@@ -91,21 +92,20 @@ func (n *node) withID(id wire.Instance) *instance {
 func (p *Pool) Candidates() []placement.Candidate {
 	nodes := p.all()
 	cs := make([]placement.Candidate, len(nodes))
+	broke := p.Breaker().Tripped != spend.None
 	for i, n := range nodes {
 		n.mu.Lock()
-		cs[i] = placement.Candidate{Node: n.id, Free: n.free(), Barred: n.ordinary().machine.Phase() == lifecycle.Resting}
-		if n.unfit() {
+		phase := n.ordinary().machine.Phase()
+		cs[i] = placement.Candidate{
+			Node: n.id, Free: n.free(),
+			Barred: phase == lifecycle.Resting || broke && phase == lifecycle.Asleep || n.noticed(),
+		}
+		if n.leaving {
 			cs[i].Free = 0
 		}
 		n.mu.Unlock()
 	}
 	return cs
-}
-
-// unfit tells that the node takes no new chunks.
-func (n *node) unfit() bool {
-	i := n.ordinary().current
-	return n.leaving || i != nil && i.leaving
 }
 
 // Reserve sets bytes of a node aside for a Store to come; false if it has not
@@ -118,7 +118,7 @@ func (p *Pool) Reserve(node uint32, bytes int64) bool {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.unfit() || n.free() < bytes {
+	if n.leaving || n.free() < bytes {
 		return false
 	}
 	n.reserved += bytes

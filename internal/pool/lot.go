@@ -101,28 +101,14 @@ func (n *node) dropLot(l *lot) {
 
 // Holds tells whether an instance holds the lot of a place.
 func (p *Pool) Holds(at catalog.Place, id wire.Instance) bool {
-	held, _ := p.holders(at, id)
-	return held
-}
-
-// Only tells whether an instance is the only one that holds the lot of a place.
-func (p *Pool) Only(at catalog.Place, id wire.Instance) bool {
-	held, all := p.holders(at, id)
-	return held && all == 1
-}
-
-func (p *Pool) holders(at catalog.Place, id wire.Instance) (held bool, all int) {
 	n := p.node(at.Node)
 	if n == nil {
-		return false, 0
+		return false
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	l := n.lots[at.Instance]
-	if l == nil {
-		return false, 0
-	}
-	return l.heldBy(n.withID(id)), len(l.holders)
+	return l != nil && l.heldBy(n.withID(id))
 }
 
 // Adopted counts a chunk that an instance stored in an earlier reign into the lot

@@ -37,7 +37,6 @@ type node struct {
 	reserved  int64     // bytes promised to stores not yet answered
 	quiet     time.Time // not invoked before: an instance is about to return
 	leaving   bool      // it is to be removed and takes no new chunks
-	keepers   int       // that want the ordinary seat to stay awake
 	meter     meter
 }
 
@@ -165,8 +164,12 @@ func (n *node) forget(id wire.Instance) []func() {
 			s.current = nil
 		}
 	}
-	var after []func()
 	n.pool.log.Info("instance lost", "node", n.id, "instance", id, "bytes", i.held)
+	return n.disown(i)
+}
+
+// disown has an instance hold nothing.
+func (n *node) disown(i *instance) (after []func()) {
 	for number, l := range n.lots {
 		if !l.heldBy(i) {
 			continue

@@ -27,7 +27,10 @@ func (p *Pool) Pair(ctx context.Context, node uint32) (*Pair, error) {
 		return nil, wire.Errorf(wire.CodeUnavailable, "the platform runs one instance of a node")
 	}
 	n.mu.Lock()
-	after := n.keep(nil)
+	var after []func()
+	for _, s := range n.seats {
+		after = s.keep(after)
+	}
 	n.mu.Unlock()
 	run(after)
 	pr := &Pair{n: n}
@@ -68,20 +71,18 @@ func (pr *Pair) cut() bool {
 }
 
 // raise wakes a seat for a backup and returns when an instance is in session
-// there, which stays until its keep is ended.
+// there.
 func (s *seat) raise(ctx context.Context) error {
 	n := s.n
 	for range maxRaises {
 		n.mu.Lock()
-		after := s.stepLocked(lifecycle.Event{Kind: lifecycle.OnKeep, Number: 1}, nil)
 		if s.awake() {
 			n.mu.Unlock()
-			run(after)
 			return nil
 		}
 		up := make(chan struct{})
 		s.arrived = append(s.arrived, func() []func() { close(up); return nil })
-		after = s.stepLocked(lifecycle.Event{Kind: lifecycle.OnPoke, Cause: lifecycle.Backup}, after)
+		after := s.stepLocked(lifecycle.Event{Kind: lifecycle.OnPoke, Cause: lifecycle.Backup}, nil)
 		n.mu.Unlock()
 		run(after)
 		select {
@@ -106,8 +107,10 @@ const (
 func (pr *Pair) Close() {
 	n := pr.n
 	n.mu.Lock()
-	after := n.unkeep(nil)
-	after = n.seats[second].stepLocked(lifecycle.Event{Kind: lifecycle.OnKeep}, after)
+	var after []func()
+	for _, s := range n.seats {
+		after = s.unkeep(after)
+	}
 	n.mu.Unlock()
 	run(after)
 }

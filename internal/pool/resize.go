@@ -1,6 +1,10 @@
 package pool
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/infinicache/infinicache/internal/lifecycle"
+)
 
 // resize makes the pool have so many nodes.
 func (p *Pool) resize(count int) error {
@@ -22,17 +26,33 @@ func (p *Pool) resize(count int) error {
 	}
 	p.nodes.Store(&grown)
 	for _, n := range now[min(count, len(now)):] {
-		n.stop()
-		n.mu.Lock()
-		p.removed[n.id] = n.sessions
-		n.mu.Unlock()
+		p.removed[n.id] = n.retire()
 	}
 	return nil
 }
 
+// retire ends all that a node does and holds, and gives the number of its last
+// session.
+func (n *node) retire() (session uint64) {
+	n.mu.Lock()
+	n.leaving = true
+	var after []func()
+	for _, s := range n.seats {
+		after = s.stepLocked(lifecycle.Event{Kind: lifecycle.OnStop}, after)
+	}
+	for _, i := range n.instances {
+		after = append(after, n.disown(i)...)
+	}
+	n.instances = nil
+	session = n.sessions
+	n.mu.Unlock()
+	run(after)
+	return session
+}
+
 // Resize changes how many nodes the pool has. New ones are asleep and empty.
-// Those that leave, the highest numbers, are stopped: what they hold is out of
-// reach from then on, so it is moved before; see Leave. It is not called by two at
+// Those that leave, the highest numbers, are stopped: what they hold is lost, so it
+// is moved before; see Leave. It is not called by two at
 // a time.
 func (p *Pool) Resize(count int) error {
 	if count < 1 || count > MaxNodes {

@@ -22,7 +22,8 @@ type seat struct {
 	current *instance            // the one that spoke last; nil before the first
 	hello   *wire.Hello          // being judged by the machine
 
-	failed bool // the last session did not end well
+	failed  bool // the last session did not end well
+	keepers int  // that want it to stay awake
 
 	freeing freeing
 	// arrived is called once, with the mutex held, when an instance is welcome
@@ -67,6 +68,20 @@ func (s *seat) hear(after []func()) []func() {
 	return s.stepLocked(lifecycle.Event{Kind: lifecycle.OnHeard, Link: s.link.number}, after)
 }
 
+// keep has what session there is, or comes next, not end before unkeep, as far as
+// that is the proxy's to say.
+func (s *seat) keep(after []func()) []func() {
+	s.keepers++
+	return s.stepLocked(lifecycle.Event{Kind: lifecycle.OnKeep, Number: 1}, after)
+}
+
+func (s *seat) unkeep(after []func()) []func() {
+	if s.keepers--; s.keepers > 0 {
+		return after
+	}
+	return s.stepLocked(lifecycle.Event{Kind: lifecycle.OnKeep}, after)
+}
+
 func (s *seat) step(ev lifecycle.Event) {
 	s.n.mu.Lock()
 	after := s.stepLocked(ev, nil)
@@ -79,6 +94,9 @@ func (s *seat) stepLocked(ev lifecycle.Event, after []func()) []func() {
 	s.machine.Above(s.n.sessions)
 	for _, a := range s.machine.Step(s.n.pool.now(), ev, space[:0]) {
 		after = s.do(a, after)
+	}
+	if s.keepers > 0 { // the machine keeps a node for one session
+		s.machine.Step(s.n.pool.now(), lifecycle.Event{Kind: lifecycle.OnKeep, Number: 1}, nil)
 	}
 	return after
 }

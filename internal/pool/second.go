@@ -57,22 +57,9 @@ func (n *node) reach(cause lifecycle.Cause, after []func()) []func() {
 	if s.machine.Phase() != lifecycle.Asleep {
 		return after
 	}
-	after = n.keep(after)
-	s.arrived = append(s.arrived, func() []func() { return n.unkeep(nil) })
+	after = n.ordinary().keep(after)
+	s.arrived = append(s.arrived, func() []func() { return n.ordinary().unkeep(nil) })
 	return s.stepLocked(lifecycle.Event{Kind: lifecycle.OnPoke, Cause: cause}, after)
-}
-
-// keep has the ordinary session not end before unkeep.
-func (n *node) keep(after []func()) []func() {
-	n.keepers++
-	return n.ordinary().stepLocked(lifecycle.Event{Kind: lifecycle.OnKeep, Number: 1}, after)
-}
-
-func (n *node) unkeep(after []func()) []func() {
-	if n.keepers--; n.keepers > 0 {
-		return after
-	}
-	return n.ordinary().stepLocked(lifecycle.Event{Kind: lifecycle.OnKeep}, after)
 }
 
 // warmBoth extends a warm-up of a node to its other instance, if that holds

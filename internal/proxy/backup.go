@@ -12,6 +12,7 @@ import (
 	"github.com/infinicache/infinicache/internal/catalog"
 	"github.com/infinicache/infinicache/internal/lifecycle"
 	"github.com/infinicache/infinicache/internal/pool"
+	"github.com/infinicache/infinicache/internal/spend"
 	"github.com/infinicache/infinicache/internal/wire"
 )
 
@@ -34,7 +35,8 @@ const (
 
 // backups has two instances of each node hold the same, so that the platform can
 // take one of them. Nodes are backed up a few at a time, each at its own phase of
-// the period, and only if something was stored there since.
+// the period, and only if something was stored there since. They wait while the
+// spend breaker is open.
 type backups struct {
 	p     *Proxy
 	every time.Duration
@@ -63,6 +65,9 @@ func (b *backups) run() {
 			delete(busy, node)
 			continue
 		case <-tick.C:
+		}
+		if b.p.pool.Breaker().Tripped != spend.None {
+			continue // what may be spent is for serving
 		}
 		for node := range uint32(b.p.pool.Nodes()) {
 			now := time.Now()

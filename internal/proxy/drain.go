@@ -16,41 +16,81 @@ import (
 	"github.com/infinicache/infinicache/internal/wire"
 )
 
-// leaving hears that the platform ends an instance soon: what it alone holds moves
-// to other nodes, hottest first, as far as the time goes.
+const (
+	// drainPause is how long after all that an instance held was moved it is
+	// looked at again: versions that were under way are committed there meanwhile.
+	drainPause = 100 * time.Millisecond
+	// moveTries is how often a chunk is tried to be moved on notice.
+	moveTries = 3
+)
+
+// errSpared: there is no room for the chunk, and its stripe can do without it.
+var errSpared = errors.New("the stripe can spare the chunk")
+
+// leaving hears that the platform ends an instance soon: what no other holds moves
+// to other nodes, hottest first, as far as the time goes. Until then the instance
+// serves, and is kept from sleeping.
 func (p *Proxy) leaving(node uint32, instance wire.Instance, left time.Duration) {
 	p.metrics.notices.Add(1)
 	p.work.Go(func() {
 		began := time.Now()
 		ctx, cancel := context.WithTimeoutCause(p.ctx, left, wire.ErrTimeout)
 		defer cancel()
-		held, err := p.holdingsOf(ctx, node, instance)
-		moved := p.moveAll(ctx, held, nil)
+		defer p.pool.Hold(node, instance)()
+		tries := map[wire.Chunk]int{}
+		moved, quiet := int64(0), 0
+		for quiet < 2 && ctx.Err() == nil {
+			held := p.holdingsOf(ctx, node, instance)
+			fresh := held[:0]
+			for _, h := range held {
+				if tries[h.chunk]++; tries[h.chunk] <= moveTries {
+					fresh = append(fresh, h)
+				}
+			}
+			moved += p.moveAll(ctx, fresh, false, nil)
+			if quiet++; len(fresh) > 0 {
+				quiet = 0
+			}
+			select {
+			case <-time.After(drainPause):
+			case <-ctx.Done():
+			}
+		}
 		p.log.Info("node drained on notice", "node", node, "instance", instance, "notice", left,
-			"chunks", len(held), "moved", moved, "took", time.Since(began), "err", err)
+			"chunks", len(tries), "moved", moved, "took", time.Since(began))
 	})
 }
 
-// holdingsOf lists the chunks that the catalog names and one instance alone holds,
-// hottest first. With an error it lists what was heard until then.
-func (p *Proxy) holdingsOf(ctx context.Context, node uint32, instance wire.Instance) ([]holding, error) {
+// holdingsOf lists the chunks that the catalog names and that an instance holds
+// which leaves, and no other that stays, hottest first. The instance names them
+// itself, if it answers.
+func (p *Proxy) holdingsOf(ctx context.Context, node uint32, instance wire.Instance) []holding {
 	var held []holding
 	_, err := p.pool.List(ctx, node, instance, 0, lifecycle.Drain, func(h wire.Held) {
-		if x, ok := p.recognize(node, h); ok && len(held) < maxDelta && p.pool.Only(x.at, instance) {
+		if x, ok := p.recognize(node, h); ok && len(held) < maxDelta && p.pool.Leaves(x.at, instance) {
 			held = append(held, x)
 		}
 	})
+	if err != nil { // it is between two sessions
+		held = held[:0]
+		for _, h := range p.holdingsOn(node) {
+			if p.pool.Leaves(h.at, instance) {
+				held = append(held, h)
+			}
+		}
+	}
 	hottestFirst(held)
-	return held, err
+	return held
 }
 
-// holdingsOn lists all chunks that the catalog names on a node, hottest first.
-func (p *Proxy) holdingsOn(node uint32) []holding {
+// holdingsIn lists all chunks that the catalog names on nodes from to to-1, in no
+// order.
+func (p *Proxy) holdingsIn(from, to uint32) []holding {
 	var held []holding
 	p.catalog.Each(func(r wire.Record, places []catalog.Place) bool {
 		chunks := int(r.Data) + int(r.Parity)
 		for k, at := range places {
-			if at.Node != node || at.Instance == 0 {
+			if at.Node < from || at.Node >= to || at.Instance == 0 {
 				continue
 			}
 			number, index := uint32(k/chunks), k%chunks
@@ -67,13 +107,16 @@ func (p *Proxy) holdingsOn(node uint32) []holding {
 		}
 		return true
 	})
-	hottestFirst(held)
 	return held
 }
 
-// moveAll moves chunks to other nodes and says how many it moved. moved, which may
-// be nil, is called after each that is done with, whatever came of it.
-func (p *Proxy) moveAll(ctx context.Context, held []holding, done func()) (moved int64) {
+// holdingsOn lists all chunks that the catalog names on a node, in no order.
+func (p *Proxy) holdingsOn(node uint32) []holding { return p.holdingsIn(node, node+1) }
+
+// moveAll moves chunks to other nodes and says how many it moved. done, which may
+// be nil, is called after each that is done with, whatever came of it. For must
+// see move.
+func (p *Proxy) moveAll(ctx context.Context, held []holding, must bool, done func()) (moved int64) {
 	var count atomic.Int64
 	g := new(errgroup.Group)
 	g.SetLimit(copiesAtOnce)
@@ -82,11 +125,11 @@ func (p *Proxy) moveAll(ctx context.Context, held []holding, done func()) (moved
 			break
 		}
 		g.Go(func() error {
-			switch err := p.move(ctx, h); {
-			case err == nil:
+			switch moved, err := p.move(ctx, h, must); {
+			case moved:
 				count.Add(1)
 				p.metrics.chunksMoved.Add(1)
-			case ctx.Err() == nil:
+			case err != nil && ctx.Err() == nil:
 				p.log.Debug("chunk not moved", "node", h.at.Node, "key", hashed(h.key), "err", err)
 			}
 			if done != nil {
@@ -100,35 +143,48 @@ func (p *Proxy) moveAll(ctx context.Context, held []holding, done func()) (moved
 }
 
 // move copies a chunk to a node that holds no other of its stripe, and has the
-// catalog name it there. A version that is replaced meanwhile is no error.
-func (p *Proxy) move(ctx context.Context, h holding) error {
+// catalog name it there. That the version is replaced meanwhile is no error. Where
+// that takes evicting an object, or putting two chunks of a stripe on one node, it
+// is done only if it must, or if the stripe has no chunk to spare; else the error
+// is errSpared.
+func (p *Proxy) move(ctx context.Context, h holding, must bool) (moved bool, err error) {
 	pin := p.catalog.PinVersion(h.key, h.chunk.Version)
 	if pin == nil {
-		return nil
+		return false, nil
 	}
 	defer pin.Release()
 	rec := pin.Record()
 	record := rec.Append(nil)
 	cost := pool.Cost(int(h.size), len(record))
 	var members []uint32
+	stay := 0
 	for _, at := range pin.Places(h.chunk.Stripe, nil) {
 		members = append(members, at.Node)
+		if p.pool.Stays(at) {
+			stay++
+		}
 	}
-	nodes, err := p.tryPlace(1, cost, members)
+	to, err := p.tryPlace(1, cost, append(p.departing(), members...))
 	if errors.Is(err, placement.ErrTooFewNodes) {
-		nodes, err = p.place(ctx, 1, cost, members)
+		if !must && stay >= int(rec.Data) {
+			return false, errSpared
+		}
+		to, err = p.placeBeside(ctx, cost, members)
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
-	at, err := p.pool.Move(ctx, h.at, h.chunk, h.size, record, nodes[0], lifecycle.Drain)
+	at, err := p.pool.Move(ctx, h.at, h.chunk, h.size, record, to[0], lifecycle.Drain)
 	if err != nil {
-		return err
+		if errors.Is(err, wire.ErrNotHeld) {
+			p.chunkFailed(pin, h.chunk.Stripe, h.chunk.Index, h.at, err)
+		}
+		return false, err
 	}
 	if !pin.SetPlace(h.chunk.Stripe, int(h.chunk.Index), h.at, at) {
 		p.pool.Free(at, h.chunk, cost)
-		return nil
+		return false, nil
 	}
 	p.pool.Free(h.at, h.chunk, cost)
-	return nil
+	return true, nil
 }

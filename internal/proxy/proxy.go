@@ -45,6 +45,10 @@ type Config struct {
 	MaxClients int
 	// Client tunes the links of clients.
 	Client link.Config
+	// RepairRate bounds the bytes a second that repair moves: those of the stripes
+	// that it reads, and of the chunks that it stores anew. Lower it where repair
+	// after a mass reclaim disturbs serving. Default 64 MiB; negative is no limit.
+	RepairRate int64
 	// BackupEvery is how often a node with changes is backed up to a second
 	// instance of it, where the platform gives one. Default 5 min; negative is
 	// never.
@@ -78,6 +82,7 @@ type Proxy struct {
 	blocks  sync.Pool // of *relayBlock
 	metrics *metrics
 	repairs *repairs
+	uploads uploads
 	backups *backups
 	journal *journal.Journal // nil for none
 	adopted *adoption        // nil unless it adopts
@@ -106,6 +111,7 @@ func New(cfg Config) (*Proxy, error) {
 	setDefault(&cfg.RelayBudget, 64<<20)
 	setDefault(&cfg.StripeBudget, 64<<20)
 	setDefault(&cfg.MaxClients, 4096)
+	setDefault(&cfg.RepairRate, 64<<20)
 	setDefault(&cfg.Grace, 5*time.Second)
 	setDefault(&cfg.BackupEvery, 5*time.Minute)
 	p := &Proxy{

@@ -12,6 +12,7 @@ import (
 	"github.com/infinicache/infinicache/internal/lifecycle"
 	"github.com/infinicache/infinicache/internal/placement"
 	"github.com/infinicache/infinicache/internal/pool"
+	"github.com/infinicache/infinicache/internal/spend"
 	"github.com/infinicache/infinicache/internal/stripe"
 	"github.com/infinicache/infinicache/internal/wire"
 )
@@ -25,6 +26,9 @@ const (
 	repairPause = 10 * time.Second
 	// repairBudget bounds the repair of one stripe.
 	repairBudget = 30 * time.Second
+	// repairBurst is how many bytes a budget that has rested allows at once, at
+	// least: any one stripe with what is stored of it anew.
+	repairBurst = 32 << 20
 )
 
 // repairs puts back chunks that were found missing, one object at a time, behind
@@ -32,8 +36,10 @@ const (
 // client's bytes are not trusted with another's object, and a range read has not
 // got the whole chunk.
 type repairs struct {
-	p    *Proxy
-	wake chan struct{} // capacity 1: there is work
+	p      *Proxy
+	wake   chan struct{} // capacity 1: there is work
+	budget *spend.Bucket // of bytes
+	began  time.Time     // origin of its time
 
 	mu    sync.Mutex
 	queue []repair
@@ -48,7 +54,29 @@ type repair struct {
 }
 
 func newRepairs(p *Proxy) *repairs {
-	return &repairs{p: p, wake: make(chan struct{}, 1), asked: map[repair]time.Time{}}
+	r := &repairs{p: p, wake: make(chan struct{}, 1), asked: map[repair]time.Time{}, began: time.Now()}
+	if rate := float64(p.cfg.RepairRate); rate > 0 {
+		r.budget = spend.NewBucket(rate, max(rate, repairBurst))
+	} else {
+		r.budget = new(spend.Bucket)
+	}
+	return r
+}
+
+// afford waits until the budget allows so many bytes more. Its error is that of the
+// proxy's end.
+func (r *repairs) afford(bytes int64) error {
+	for {
+		ok, again := r.budget.Take(time.Since(r.began), min(bytes, repairBurst))
+		if ok {
+			return nil
+		}
+		select {
+		case <-time.After(again):
+		case <-r.p.ctx.Done():
+			return context.Cause(r.p.ctx)
+		}
+	}
 }
 
 // ask wants a version to be repaired. It does not block.
@@ -181,6 +209,9 @@ func (p *Proxy) repairStripe(pin *catalog.Pin, rec wire.Record, engine *stripe.R
 	if len(gone) == 0 {
 		return nil
 	}
+	if err := p.repairs.afford(l.Length() + int64(len(gone)*l.ChunkSize())); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(p.ctx, repairBudget)
 	defer cancel()
 	body := make([]byte, l.Length())
@@ -226,16 +257,19 @@ func movePlace(pin *catalog.Pin, number uint32, chunk int, lost, at catalog.Plac
 }
 
 // restore stores one chunk on a node outside members, or on the very node that
-// lost it if there is no other.
+// lost it if there is no other; where that has left the pool, beside another chunk
+// of the stripe.
 func (p *Proxy) restore(ctx context.Context, version uint64, number uint32, index uint16, body, record []byte, members []uint32) (catalog.Place, error) {
 	cost := pool.Cost(len(body), len(record))
 	nodes, err := p.tryPlace(1, cost, members)
 	if errors.Is(err, placement.ErrTooFewNodes) {
-		nodes = []uint32{members[index]}
-		if !p.reserve(nodes, cost) {
-			return catalog.Place{}, err
+		if nodes = []uint32{members[index]}; p.reserve(nodes, cost) {
+			err = nil
+		} else {
+			nodes, err = p.tryBeside(cost, members)
 		}
-	} else if err != nil {
+	}
+	if err != nil {
 		return catalog.Place{}, err
 	}
 	type answer struct {

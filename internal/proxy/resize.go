@@ -11,31 +11,43 @@ import (
 )
 
 const (
-	// resizeRounds is how often the nodes that leave are looked at again: versions
-	// that were under way when the resize began are committed there meanwhile.
+	// resizeRounds is how often in a row nothing can be moved before a resize gives
+	// up.
 	resizeRounds = 5
-	// resizePause is between two of them.
+	// resizePause is between two looks at the nodes that leave: versions that were
+	// under way when the resize began are committed there meanwhile.
 	resizePause = 200 * time.Millisecond
+	// uploadPatience is how long such a version is waited for. Then it fails, as
+	// unavailable.
+	uploadPatience = 30 * time.Second
 )
 
 // Resize changes how many nodes the pool has. New ones take load at once. What
 // the ones that leave hold, those with the highest numbers, is moved to the others
-// before, hottest first; objects are evicted if these have not enough room.
-// progress, which may be nil, hears how many chunks of how many are done with.
+// before, hottest first; objects are evicted if these have not enough room. Two
+// chunks of a stripe come to share a node where it has more chunks than there are
+// nodes left. Versions under way are waited for, up to 30 s. progress, which may be
+// nil, hears how many chunks of how many are done with.
 //
 // With an error the pool has as many nodes as before. It matches wire.ErrRequest
-// if there cannot be so many nodes, and wire.ErrBusy while another Resize runs.
+// if there cannot be so many nodes, wire.ErrBusy while another Resize runs, and
+// wire.ErrUnavailable if chunks could not be moved.
 func (p *Proxy) Resize(ctx context.Context, nodes int, progress func(done, total int)) error {
 	if !p.resizing.TryLock() {
 		return wire.Errorf(wire.CodeBusy, "the pool is being resized already")
 	}
 	defer p.resizing.Unlock()
-	least := max(p.cfg.Shape.Data+p.cfg.Shape.Parity, 1)
+	old, least := p.pool.Nodes(), 1
+	if nodes < old {
+		least = max(p.cfg.Shape.Data+p.cfg.Shape.Parity, 1)
+	}
 	if nodes < least || nodes > pool.MaxNodes {
 		return wire.Errorf(wire.CodeRequest, "%d nodes given, allowed are %d to %d", nodes, least, pool.MaxNodes)
 	}
-	old := p.pool.Nodes()
 	if nodes < old {
+		ctx, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
+		defer context.AfterFunc(p.ctx, func() { cancel(context.Cause(p.ctx)) })()
 		if err := p.empty(ctx, uint32(nodes), uint32(old), progress); err != nil {
 			return err
 		}
@@ -61,23 +73,32 @@ func (p *Proxy) empty(ctx context.Context, from, to uint32, progress func(done, 
 			leave(false)
 		}
 	}()
-	for round := range resizeRounds {
-		var held []holding
-		for node := from; node < to; node++ {
-			held = append(held, p.holdingsOn(node)...)
-		}
-		if len(held) == 0 {
+	began := time.Now()
+	ticks := newTicks(progress)
+	for idle := 0; ; {
+		under := p.uploads.on(from)
+		held := p.holdingsIn(from, to)
+		if len(under)+len(held) == 0 {
 			return nil
 		}
+		if idle > resizeRounds {
+			return fmt.Errorf("%d chunks could not be moved from nodes %d to %d: %w", len(held), from, to-1, wire.ErrUnavailable)
+		}
 		hottestFirst(held)
-		ticks := newTicks(len(held), progress)
-		p.moveAll(ctx, held, ticks.done)
-		if err := ctx.Err(); err != nil {
+		ticks.expect(len(held))
+		moved := p.moveAll(ctx, held, true, ticks.done)
+		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if round > 0 {
-			// What cannot be moved is out of reach: other chunks make it anew.
+		idle++
+		if moved > 0 || len(held) == 0 {
+			idle = 0
+		}
+		if idle > 1 {
 			p.abandon(held)
+		}
+		if time.Since(began) > uploadPatience {
+			p.uploads.giveUp(under)
 		}
 		select {
 		case <-time.After(resizePause):
@@ -85,20 +106,15 @@ func (p *Proxy) empty(ctx context.Context, from, to uint32, progress func(done, 
 			return context.Cause(ctx)
 		}
 	}
-	left := 0
-	for node := from; node < to; node++ {
-		left += len(p.holdingsOn(node))
-	}
-	if left > 0 {
-		return fmt.Errorf("%d chunks could not be moved from nodes %d to %d: %w", left, from, to-1, wire.ErrUnavailable)
-	}
-	return nil
 }
 
-// abandon has those of held that are still where they were be held by nobody, and
-// repaired.
+// abandon has those of held that are out of reach be held by nobody, and made anew
+// from the other chunks. Instances that are unheard are sought once more by that.
 func (p *Proxy) abandon(held []holding) {
 	for _, h := range held {
+		if s := p.pool.State(h.at); s != pool.Lost && s != pool.Unheard {
+			continue
+		}
 		pin := p.catalog.PinVersion(h.key, h.chunk.Version)
 		if pin == nil {
 			continue

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/infinicache/infinicache/internal/catalog"
@@ -76,6 +77,52 @@ func (p *Proxy) place(ctx context.Context, n int, cost int64, avoid []uint32) ([
 	}
 }
 
+// departing lists the nodes that are not good for new chunks in the long run.
+func (p *Proxy) departing() []uint32 {
+	stay := p.pool.Staying()
+	gone := make([]uint32, 0, p.pool.Nodes()-len(stay))
+	for node := range uint32(p.pool.Nodes()) {
+		if _, ok := slices.BinarySearch(stay, node); !ok {
+			gone = append(gone, node)
+		}
+	}
+	return gone
+}
+
+// placeBeside reserves cost bytes for one more chunk of a stripe, of which members
+// hold one each, and evicts for it if it must. Where every node that stays is a
+// member, as in a pool that became smaller than the stripe is wide, it takes one of
+// those with the fewest.
+func (p *Proxy) placeBeside(ctx context.Context, cost int64, members []uint32) ([]uint32, error) {
+	return p.place(ctx, 1, cost, p.crowded(members))
+}
+
+// tryBeside is placeBeside that evicts nothing.
+func (p *Proxy) tryBeside(cost int64, members []uint32) ([]uint32, error) {
+	return p.tryPlace(1, cost, p.crowded(members))
+}
+
+// crowded lists the nodes that a further chunk of a stripe is not to go to: those
+// that leave, and those with more chunks of it than others that stay. members names
+// each node as often as it has one.
+func (p *Proxy) crowded(members []uint32) []uint32 {
+	avoid := p.departing()
+	fewest, counts := len(members)+1, map[uint32]int{}
+	for _, node := range members {
+		counts[node]++
+	}
+	stay := p.pool.Staying()
+	for _, node := range stay {
+		fewest = min(fewest, counts[node])
+	}
+	for _, node := range stay {
+		if counts[node] > fewest {
+			avoid = append(avoid, node)
+		}
+	}
+	return avoid
+}
+
 // flush has nodes let their dead bytes go, all at once, for a sleeping one takes
 // as long as its waking does. It names those that did not.
 func (p *Proxy) flush(ctx context.Context, nodes []uint32) (failed []uint32) {
@@ -132,8 +179,9 @@ func (p *Proxy) makeRoom(n int, cost int64, avoid []uint32) (dirty []uint32, err
 
 // MaxObject is the largest object in bytes that the pool can hold at all.
 func (p *Proxy) MaxObject() int64 {
-	shape := placement.ShapeFor(wire.MaxObject, p.pool.Nodes(), p.cfg.Shape)
-	total := p.pool.Capacity() / 100 * 97 * int64(p.pool.Nodes())
+	nodes := p.pool.Lasting()
+	shape := placement.ShapeFor(wire.MaxObject, nodes, p.cfg.Shape)
+	total := p.pool.Capacity() / 100 * 97 * int64(nodes)
 	return total / int64(shape.Data+shape.Parity) * int64(shape.Data)
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/infinicache/infinicache/internal/catalog"
+	"github.com/infinicache/infinicache/internal/pool"
 	"github.com/infinicache/infinicache/internal/wire"
 )
 
@@ -31,6 +32,8 @@ func (u *upload) judge(s *uploadStripe) {
 	switch {
 	case s.open == 0 && enough:
 		u.settle(s)
+	case s.open == 0 && u.broke:
+		u.fail(wire.Errorf(wire.CodeBreaker, "only %d of the %d chunks needed were kept", s.acked, u.needed(s)))
 	case s.open == 0:
 		u.fail(wire.Errorf(wire.CodeUnavailable, "only %d of the %d chunks needed were kept", s.acked, u.needed(s)))
 	case enough && s.want == 0 && s.grace == nil:
@@ -104,6 +107,7 @@ func (u *upload) abort(err error) {
 // stop ends everything that is under way. u.mu is held.
 func (u *upload) stop() {
 	u.over = true
+	u.p.uploads.remove(u)
 	u.cancel(u.err)
 	for _, s := range u.stripes {
 		if s.grace != nil {
@@ -159,20 +163,41 @@ func (u *upload) commit(ctx context.Context, size int64, stripes uint32) (catalo
 		u.mu.Lock()
 	}
 	defer u.unlock()
+	vacant, err := u.vacant()
+	if err != nil {
+		return catalog.Result{}, err
+	}
 	res, err := u.staged.Commit(size)
 	if err != nil {
 		return res, err
 	}
 	u.over = true
+	u.p.uploads.remove(u)
 	u.cancel(wire.ErrClosed)
 	if res.Stored {
 		u.p.metrics.stored(size)
-		for _, s := range u.stripes {
-			if s.acked < s.full {
-				u.p.repairs.ask(res.Info.Key, res.Info.Version)
-				break
-			}
+		if vacant {
+			u.p.repairs.ask(res.Info.Key, res.Info.Version)
 		}
 	}
 	return res, nil
+}
+
+// vacant tells whether a chunk is held by nobody: it was not kept, or its holder is
+// gone since. Its error is that of a stripe which is left without its quorum. u.mu
+// is held.
+func (u *upload) vacant() (some bool, err error) {
+	for _, s := range u.stripes {
+		missing := 0
+		for i, at := range u.staged.Places(s.number) {
+			if s.layout.Len(i) > 0 && u.p.pool.State(at) == pool.Lost {
+				missing++
+			}
+		}
+		if kept := s.full - missing; kept < u.needed(s) {
+			return true, wire.Errorf(wire.CodeUnavailable, "only %d of the %d chunks needed of stripe %d are still held", kept, u.needed(s), s.number)
+		}
+		some = some || missing > 0
+	}
+	return some, nil
 }

@@ -10,7 +10,14 @@ type ticks struct {
 	tell  func(done, total int)
 }
 
-func newTicks(total int, tell func(done, total int)) *ticks { return &ticks{total: total, tell: tell} }
+func newTicks(tell func(done, total int)) *ticks { return &ticks{tell: tell} }
+
+// expect says that so many more are to come.
+func (t *ticks) expect(n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.total += n
+}
 
 func (t *ticks) done() {
 	t.mu.Lock()

@@ -46,6 +46,7 @@ type upload struct {
 	groupOf int // number of the group
 	settled int // stripes
 	err     error
+	broke   bool // a node was not woken because the breaker is open
 	over    bool
 	waiters []chan struct{} // closed when something settles or fails
 	ending  bool            // commit was asked for: its answer settles what is left
@@ -114,7 +115,7 @@ func (p *Proxy) beginUpload(key string, size int64, o object.PutOptions, tell up
 		p: p, staged: staged, size: size, tell: tell, groupOf: -1,
 		plan: stripe.Plan{
 			Version: staged.Version(),
-			Shape:   placement.ShapeFor(guess, p.pool.Nodes(), o.Shape),
+			Shape:   placement.ShapeFor(guess, len(p.pool.Staying()), o.Shape),
 			Stripe:  placement.StripeLen(size),
 		},
 	}
@@ -128,6 +129,7 @@ func (p *Proxy) beginUpload(key string, size int64, o object.PutOptions, tell up
 	record := staged.Record()
 	u.record = record.Append(nil)
 	u.ctx, u.cancel = context.WithCancelCause(p.ctx)
+	p.uploads.add(u)
 	return u, nil
 }
 
@@ -187,6 +189,9 @@ func (u *upload) begin(number uint32, length int64) error {
 	// Making room takes time; blocks that come meanwhile wait, within the window.
 	begun := u.p.work.Go(func() {
 		nodes, err := u.p.place(u.ctx, len(s.chunks), cost, nil)
+		if err != nil && len(s.chunks) > u.p.pool.Lasting() {
+			err = errShrunk
+		}
 		u.mu.Lock()
 		defer u.unlock()
 		if err != nil {
@@ -324,6 +329,7 @@ func (u *upload) answered(a answer) {
 		u.judge(s)
 		return
 	}
+	u.broke = u.broke || errors.Is(a.err, wire.ErrBreaker)
 	u.p.metrics.chunksRefused.Add(1)
 	u.p.log.Debug("chunk not kept", "node", c.node, "try", a.try, "err", a.err)
 	if c.tries < placeTries && s.acked < u.needed(s) {
