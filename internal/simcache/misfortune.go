@@ -15,6 +15,7 @@ const (
 	Stopped    Misfortune = "stopped"    // an instance in session stopped, as by SIGSTOP, for a while
 	Outlived   Misfortune = "outlived"   // a stopped instance that went on, with bytes of then, when its session was over for the caller
 	SlowStart  Misfortune = "slow start" // a fresh instance that took longer
+	Noticed    Misfortune = "noticed"    // an instance told of its end, and taken then
 )
 
 // Misfortunes are all of them.

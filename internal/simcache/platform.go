@@ -42,10 +42,12 @@ type Instance struct {
 	Node int
 	Host string // on the network
 
-	run    *node.Node
-	busy   bool
-	gone   bool
-	cancel context.CancelCauseFunc // of its session
+	run  *node.Node
+	busy bool
+	gone bool
+	// leaving: it had its notice, gets no session any more and is not frozen.
+	leaving bool
+	cancel  context.CancelCauseFunc // of its session
 	// broken is closed when the caller of its session will not hear its end.
 	broken     chan struct{}
 	unanswered bool
@@ -134,7 +136,7 @@ func (p *Platform) play(ctx context.Context, i *Instance, payload []byte, cold b
 	p.mu.Lock()
 	gone := i.gone
 	i.busy = false
-	if !gone {
+	if !gone && !i.leaving {
 		p.net.Freeze(i.Host)
 	}
 	p.mu.Unlock()
