@@ -131,16 +131,20 @@ func instances(s admin.Status) []int {
 	return counts
 }
 
-// signalNode sends a signal to all instances of a node and says how many there
-// were.
-func signalNode(t *testing.T, s admin.Status, node int, signal syscall.Signal) int {
+// signalNode sends a signal to the processes of all instances of a node, and
+// lists them.
+func signalNode(t *testing.T, s admin.Status, node int, signal syscall.Signal) (pids []int) {
 	t.Helper()
 	for _, i := range s.Nodes[node].Instances {
+		if i.PID == 0 {
+			continue
+		}
 		if err := syscall.Kill(i.PID, signal); err != nil {
 			t.Fatalf("signal %v to process %d of node %d: %v", signal, i.PID, node, err)
 		}
+		pids = append(pids, i.PID)
 	}
-	return len(s.Nodes[node].Instances)
+	return pids
 }
 
 // awaitStates waits until every node of a proxy is in one of the states.

@@ -74,24 +74,30 @@ func TestScenarioKilledNodes(t *testing.T) {
 
 // killNodes kills the processes of nodes and returns how many there were, when
 // the platform has seen that they are gone.
-func killNodes(t *testing.T, cache *daemon, nodes ...int) (killed int) {
+func killNodes(t *testing.T, cache *daemon, nodes ...int) int {
 	t.Helper()
 	s := see(t, cache)
+	var killed []int
 	for _, node := range nodes {
-		killed += signalNode(t, s, node, syscall.SIGKILL)
+		killed = append(killed, signalNode(t, s, node, syscall.SIGKILL)...)
 	}
+	awaitGone(t, cache, killed)
+	return len(killed)
+}
+
+// awaitGone waits until a platform has seen that processes are gone.
+func awaitGone(t *testing.T, platform *daemon, pids []int) {
+	t.Helper()
 	await(t, 10*time.Second, "the killed processes are gone", func() bool {
-		now := see(t, cache)
-		for _, node := range nodes {
-			for _, i := range s.Nodes[node].Instances {
-				if slices.ContainsFunc(now.Nodes[node].Instances, func(j admin.Instance) bool { return j.PID == i.PID }) {
+		for _, n := range see(t, platform).Nodes {
+			for _, i := range n.Instances {
+				if slices.Contains(pids, i.PID) {
 					return false
 				}
 			}
 		}
 		return true
 	})
-	return killed
 }
 
 // busiest is the node that holds most.

@@ -60,7 +60,10 @@ func TestDiesWhileFrozen(t *testing.T) {
 	c.ok(t, "node-0", `{"op":"echo"}`)
 	before := e.Instances()[0]
 	syscall.Kill(before.PID, syscall.SIGKILL)
-	eventually(t, "process gone", func() bool { return !alive(before.PID) })
+	eventually(t, "instance without a process", func() bool {
+		now := e.Instances()[0]
+		return now.PID == 0 && now.State == Crashed && !alive(before.PID)
+	})
 	eventually(t, "session in a new process", func() bool {
 		out, err := c.invoke(t, "node-0", `{"op":"echo"}`)
 		return err == nil && out.FunctionError == nil

@@ -115,8 +115,10 @@ func (e *Emulator) Instances() []InstanceInfo {
 				Sessions: inst.sessions,
 				Billed:   inst.billed,
 			}
-			if inst.process != nil {
-				info.PID = inst.process.pid
+			if p := inst.process; p != nil && p.gone() {
+				info.State = Crashed // as the next session will find it
+			} else if p != nil {
+				info.PID = p.pid
 			}
 			if inst.idle() {
 				info.Idle = now.Sub(inst.lastUsed)

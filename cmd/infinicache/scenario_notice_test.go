@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/infinicache/infinicache/internal/admin"
+)
+
+// TestScenarioNotice has the platform take nodes with notice, one that is in
+// session and one that sleeps. What they hold must have moved before their end,
+// and objects must be readable without reconstruction afterwards.
+func TestScenarioNotice(t *testing.T) {
+	for _, tt := range []struct {
+		notice  time.Duration
+		objects int // of 4 MiB, in 16 nodes
+		long    bool
+	}{
+		{500 * time.Millisecond, 16, false},
+		{10 * time.Second, 120, true},
+		{30 * time.Second, 160, true},
+	} {
+		t.Run(fmt.Sprint(tt.notice), func(t *testing.T) {
+			scenario(t)
+			if tt.long {
+				longOnly(t)
+			}
+			takeWithNotice(t, tt.notice, tt.objects)
+		})
+	}
+}
+
+func takeWithNotice(t *testing.T, notice time.Duration, objects int) {
+	cache := startCache(t, "--nodes", "16", "--memory", "192MiB", "--shape", "4+2", "--cut-links", "0",
+		"--linger", "3s", "--notice", notice.String())
+	c, l := newClient(t, cache), newLedger()
+	keys := l.fill(t, c, "notice", objects, 4<<20)
+	l.readAll(t, c, keys)
+	door := admin.NewClient(cache.at["admin"])
+	defer door.Close()
+
+	for _, tt := range []struct {
+		name string
+		node int
+	}{{"in session", 3}, {"asleep", 11}} {
+		if tt.name == "asleep" {
+			awaitStates(t, cache, 20*time.Second, "asleep")
+		} else {
+			l.readAll(t, c, keys) // wakes all that hold something
+		}
+		before := see(t, cache)
+		taken := before.Nodes[tt.node]
+		if tt.name == "in session" && taken.State != "awake" {
+			t.Fatalf("node %d is %s", tt.node, taken.State)
+		}
+		began := time.Now()
+		if _, err := door.Reclaim(t.Context(), []int{tt.node}, false); err != nil {
+			t.Fatal(err)
+		}
+		took := time.Since(began)
+		after := see(t, cache)
+		moved := after.Faults.MovedChunks - before.Faults.MovedChunks
+		left := after.Nodes[tt.node].HeldBytes - after.Nodes[tt.node].DeadBytes
+		missed := l.readAll(t, c, keys)
+		end := see(t, cache)
+		degraded := end.Faults.FailedChunks - before.Faults.FailedChunks
+		report(t, "node "+tt.name, "%d chunks of %s moved in %v, %d chunk reads failed then, %d of %d objects missed",
+			moved, shortSize(taken.HeldBytes-taken.DeadBytes), millis(took), degraded, len(missed), len(keys))
+		if after.Faults.Notices == before.Faults.Notices {
+			t.Errorf("%s: no notice was heard", tt.name)
+		}
+		if moved == 0 || left > 0 && degraded > 0 {
+			t.Errorf("%s: %d chunks moved, %d bytes left, %d chunk reads failed", tt.name, moved, left, degraded)
+		}
+		if len(missed) > 0 {
+			t.Errorf("%s: %d of %d objects missed: %v", tt.name, len(missed), len(keys), l.misses)
+		}
+	}
+	l.judge(t)
+}
