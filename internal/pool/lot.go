@@ -130,8 +130,18 @@ func (p *Pool) Adopted(node uint32, id wire.Instance) (at catalog.Place, ok bool
 	return catalog.Place{Node: node, Instance: i.open.number}, true
 }
 
-// Exposed is how many chunks of a node one instance alone holds, so that a backup
-// has something to do.
+// exposed tells whether the two instances that spoke last at the seats do not both
+// hold a lot. Where only one has spoken, its holders are counted: that one of them
+// exists is hearsay.
+func (n *node) exposed(l *lot) bool {
+	a, b := n.seats[ordinary].current, n.seats[second].current
+	if a == nil || b == nil || a == b {
+		return len(l.holders) < 2
+	}
+	return !l.heldBy(a) || !l.heldBy(b)
+}
+
+// Exposed is how many chunks of a node a backup would have another instance hold.
 func (p *Pool) Exposed(node uint32) int {
 	n := p.node(node)
 	if n == nil {
@@ -141,7 +151,7 @@ func (p *Pool) Exposed(node uint32) int {
 	defer n.mu.Unlock()
 	sum := 0
 	for _, l := range n.lots {
-		if len(l.holders) == 1 {
+		if n.exposed(l) {
 			sum += l.chunks
 		}
 	}

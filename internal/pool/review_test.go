@@ -197,3 +197,35 @@ func TestSeekingCountsSessionsOnly(t *testing.T) {
 		}
 	})
 }
+
+// TestFreshSecondInstanceIsGivenWhatTheLostOneHeld, though nothing else says yet that
+// the one before it is lost.
+func TestFreshSecondInstanceIsGivenWhatTheLostOneHeld(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, r *rig) {
+		x := r.pairUp()
+		r.copyChunk(x, 2, 1)
+		x.pair.Claim()
+		x.pair.Close()
+		x.b.send(wire.TypeSleep, 0, 0, &wire.Session{Epoch: x.s2.Epoch, Session: x.s2.Session, Number: 1})
+		x.b.want(wire.TypeAsleep, nil)
+		x.s2.over <- nil
+		synctest.Wait()
+		if got := r.pool.Exposed(0); got != 0 {
+			t.Errorf("%d chunks exposed, of which two instances hold all", got)
+		}
+		made := make(chan *pool.Pair, 1)
+		go func() {
+			pair, err := r.pool.Pair(t.Context(), 0)
+			if err != nil {
+				t.Error(err)
+			}
+			made <- pair
+		}()
+		r.join(r.invoked(), 3, 0, 0)
+		pair := <-made
+		if got := r.pool.Exposed(0); got != 1 || !pair.Lacks(pool.First, x.at.Instance, wire.Chunk{Version: 1}) {
+			t.Errorf("%d chunks exposed beside a fresh second instance, want 1", got)
+		}
+		pair.Close()
+	})
+}

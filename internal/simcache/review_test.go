@@ -46,3 +46,32 @@ func TestUploadThatABackupMeetsIsBackedUpLater(t *testing.T) {
 		w.NothingUnexplained()
 	})
 }
+
+// TestReplicaThatIsTakenIsReplaced by the next backup, before anything but a fresh
+// instance in its place tells of it.
+func TestReplicaThatIsTakenIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := New(t, Config{Nodes: 12, Warm: time.Minute, Backup: 3 * time.Minute, Seed: 8})
+		c := w.Client()
+		want := bodies(12, 3<<20)
+		for k, b := range want {
+			if _, err := c.PutBytes(t.Context(), k, b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(4 * time.Minute)
+		for node := range 12 {
+			w.Platform.Take(node, 1)
+		}
+		time.Sleep(6 * time.Minute)
+		for node := range 12 {
+			w.Platform.Take(node, 0)
+		}
+		for k, b := range want {
+			if got, err := c.GetBytes(t.Context(), k); err != nil || !bytes.Equal(got, b) {
+				t.Errorf("%s: %d bytes, %v", k, len(got), err)
+			}
+		}
+		w.NothingUnexplained()
+	})
+}
