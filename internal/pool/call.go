@@ -55,8 +55,8 @@ type Call struct {
 	done     func(catalog.Place, error)
 	// exhumed: the chunk was dead in the instance until this Store was sent.
 	exhumed bool
-	// of is the lot that only is given a copy of; nil for what is stored anew.
-	of *lot
+	// copyOf is the lot whose chunk is copied to only; nil for what is stored anew.
+	copyOf *lot
 
 	// list
 	listAfter uint64
@@ -238,7 +238,7 @@ func (c *Call) end(at catalog.Place, err error) {
 // giveBack ends what was promised for a call.
 func (n *node) giveBack(c *Call) {
 	n.reserved -= c.reserved
-	if c.of != nil {
+	if c.copyOf != nil {
 		c.only.coming -= c.cost
 	}
 }
@@ -266,7 +266,7 @@ func (s *seat) tell(c *Call, err error, value uint64, after []func()) []func() {
 		after = append(after, func() { c.listed(value, err) })
 	case c.done != nil:
 		at := catalog.Place{Node: s.n.id}
-		if err == nil && c.of == nil {
+		if err == nil && c.copyOf == nil {
 			at.Instance = c.link.instance.open.number
 		}
 		after = append(after, func() { c.end(at, err) })
@@ -314,12 +314,12 @@ func (n *node) count(c *Call, i *instance) bool {
 	switch {
 	case c.over:
 		return false
-	case c.of == nil:
+	case c.copyOf == nil:
 		i.open.chunks++
-	case n.lots[c.of.number] != c.of:
+	case n.lots[c.copyOf.number] != c.copyOf:
 		return false
 	default:
-		i.addCopy(c.of, dead{c.chunk, c.cost})
+		i.addCopy(c.copyOf, dead{c.chunk, c.cost})
 	}
 	return true
 }

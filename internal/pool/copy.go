@@ -33,7 +33,7 @@ func (pr *Pair) Copy(ctx context.Context, from Side, at catalog.Place, chunk wir
 		return refused
 	}
 	r := newRelay(n.pool, chunk, size, record)
-	r.store.only, r.store.cause, r.store.of = target, lifecycle.Backup, l
+	r.store.only, r.store.cause, r.store.copyOf = target, lifecycle.Backup, l
 	r.fetch.only, r.fetch.cause, r.fetch.at = source, lifecycle.Backup, at
 	target.coming += r.store.cost
 	after := there.begin(r.store)

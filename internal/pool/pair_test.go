@@ -1,6 +1,7 @@
 package pool_test
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -235,5 +236,50 @@ func TestUnheardInstanceIsSoughtTwiceAtMost(t *testing.T) {
 				}
 			}
 		}
+	})
+}
+
+// TestSeekingCountsSessionsOnly: that many readers miss an instance at the same
+// time is one try to reach it.
+func TestSeekingCountsSessionsOnly(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, r *rig) {
+		x := r.pairUp()
+		r.apart(x)
+		for try := range 2 {
+			for range 5 {
+				r.pool.Seek(0)
+			}
+			r.invoked().over <- nil // ended without a word
+			time.Sleep(10 * time.Second)
+			if n := len(r.sessions); n > 0 {
+				t.Fatalf("try %d began %d sessions more", try, n)
+			}
+		}
+	})
+}
+
+// TestCallForAnInstanceThatLeftCanBeCancelled: a request waits for an instance
+// whose link turns out to be broken; another instance speaks then, and has not
+// answered when the asker gives up.
+func TestCallForAnInstanceThatLeftCanBeCancelled(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, r *rig) {
+		x := r.pairUp()
+		time.Sleep(time.Minute) // the links are not trusted any more
+		ctx, cancel := context.WithCancel(t.Context())
+		listed := make(chan error, 1)
+		go func() {
+			_, err := r.pool.List(ctx, 0, wire.Instance{2}, 0, lifecycle.Backup, func(wire.Held) {})
+			listed <- err
+		}()
+		x.b.want(wire.TypePing, nil)
+		time.Sleep(1200 * time.Millisecond) // no pong
+		x.s2.over <- nil
+		e, _ := r.join(r.invoked(), 3, 0, 0)
+		e.want(wire.TypeFree, nil) // in its place
+		cancel()
+		if err := <-listed; err == nil {
+			t.Error("listed what another instance holds")
+		}
+		x.pair.Close()
 	})
 }

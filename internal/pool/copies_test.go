@@ -1,42 +1,14 @@
 package pool_test
 
 import (
-	"context"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/infinicache/infinicache/internal/lifecycle"
 	"github.com/infinicache/infinicache/internal/platform"
 	"github.com/infinicache/infinicache/internal/pool"
 	"github.com/infinicache/infinicache/internal/wire"
 )
-
-// TestCallForAnInstanceThatLeftCanBeCancelled: a request waits for an instance
-// whose link turns out to be broken; another instance speaks then, and has not
-// answered when the asker gives up.
-func TestCallForAnInstanceThatLeftCanBeCancelled(t *testing.T) {
-	bubble(t, 1, func(t *testing.T, r *rig) {
-		x := r.pairUp()
-		time.Sleep(time.Minute) // the links are not trusted any more
-		ctx, cancel := context.WithCancel(t.Context())
-		listed := make(chan error, 1)
-		go func() {
-			_, err := r.pool.List(ctx, 0, wire.Instance{2}, 0, lifecycle.Backup, func(wire.Held) {})
-			listed <- err
-		}()
-		x.b.want(wire.TypePing, nil)
-		time.Sleep(1200 * time.Millisecond) // no pong
-		x.s2.over <- nil
-		e, _ := r.join(r.invoked(), 3, 0, 0)
-		e.want(wire.TypeFree, nil) // in its place
-		cancel()
-		if err := <-listed; err == nil {
-			t.Error("listed what another instance holds")
-		}
-		x.pair.Close()
-	})
-}
 
 // TestClaimCountsWhatWasCopied: a chunk that was stored before a pair was made, but
 // not copied, because nothing named it yet, keeps its lot out of the claim.
@@ -126,74 +98,6 @@ func TestListBeginsBelowWhatWasStoredMeanwhile(t *testing.T) {
 		}
 		if err := pair.List(t.Context(), pool.Second, nil); err != nil {
 			t.Errorf("list of the side that has nothing of its own: %v", err)
-		}
-	})
-}
-
-// TestInstanceGivenUpDropsWhatItHolds in a reign that takes holdings over, too: what
-// it has of this reign is in nobody's books any more.
-func TestInstanceGivenUpDropsWhatItHolds(t *testing.T) {
-	bubbleWith(t, pool.Config{Nodes: 1, Adopt: true}, func(t *testing.T, r *rig) {
-		play := func(id byte, chunks uint64) (welcome uint64) {
-			time.Sleep(time.Second)
-			r.pool.Seek(0)
-			s := r.invoked()
-			e, welcome := r.join(s, id, chunks*uint64(cost(100)), chunks)
-			r.sleep(s, e, 0)
-			return welcome
-		}
-		if play(1, 1) != 0 {
-			t.Error("an instance of an earlier reign was told to drop what it holds")
-		}
-		for _, fresh := range []byte{2, 3} {
-			play(fresh, 0)
-		}
-		if play(1, 1) != 1 {
-			t.Error("an instance that was given up may keep what it holds")
-		}
-	})
-}
-
-// TestNodeThatComesBackGoesOnCounting: the instances of a node that was removed and
-// added again remember the sessions that it had.
-func TestNodeThatComesBackGoesOnCounting(t *testing.T) {
-	bubbleWith(t, pool.Config{Nodes: 2, Adopt: true}, func(t *testing.T, r *rig) {
-		time.Sleep(time.Second)
-		r.pool.Seek(1)
-		s := r.invoked()
-		e, _ := r.join(s, 1, 0, 0)
-		r.sleep(s, e, 0)
-		for _, nodes := range []int{1, 2} {
-			if err := r.pool.Resize(nodes); err != nil {
-				t.Fatal(err)
-			}
-		}
-		r.pool.Seek(1)
-		again := r.invoked()
-		if again.Session <= s.Session {
-			t.Errorf("session %d after session %d", again.Session, s.Session)
-		}
-		if _, welcome := r.join(again, 1, 100, 1); welcome != 1 {
-			t.Error("an instance may keep what was stored before its node was removed")
-		}
-	})
-}
-
-// TestSeekingCountsSessionsOnly: that many readers miss an instance at the same
-// time is one try to reach it.
-func TestSeekingCountsSessionsOnly(t *testing.T) {
-	bubble(t, 1, func(t *testing.T, r *rig) {
-		x := r.pairUp()
-		r.apart(x)
-		for try := range 2 {
-			for range 5 {
-				r.pool.Seek(0)
-			}
-			r.invoked().over <- nil // ended without a word
-			time.Sleep(10 * time.Second)
-			if n := len(r.sessions); n > 0 {
-				t.Fatalf("try %d began %d sessions more", try, n)
-			}
 		}
 	})
 }
