@@ -1,6 +1,7 @@
 package pool_test
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,5 +125,76 @@ func TestRememberedLots(t *testing.T) {
 		if !p.Holds(catalog.Place{Instance: 3}, b) || p.Holds(catalog.Place{Instance: 4}, a) {
 			t.Error("holders are mixed up")
 		}
+	})
+}
+
+// What is stored in an instance while its holdings are compared is not taken for
+// something that nobody names.
+func TestComparisonSparesWhatLandsMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &rig{t: t, net: simnet.New(1), driver: &driver{sessions: make(chan *session, 64)}}
+		defer r.net.Close()
+		heard := 0
+		var err error
+		r.pool, err = pool.New(pool.Config{
+			Driver: r.driver, Nodes: 1, Epoch: 7, Key: poolKey, Address: proxyAddr, Capacity: 10 << 20, Adopt: true,
+			OnHeard: func(uint32, wire.Instance) { heard++ },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := r.net.Listen(proxyAddr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			for nc, err := l.Accept(); err == nil; nc, err = l.Accept() {
+				go r.pool.Serve(nc)
+			}
+		}()
+		id := wire.Instance{1}
+		r.pool.Remember(0, 3, []wire.Instance{id}, 2)
+		time.Sleep(time.Second) // no session of an earlier reign is left
+		r.pool.Seek(0)
+		e, _ := r.join(r.invoked(), 1, 1000, 2)
+		synctest.Wait()
+		if heard != 1 {
+			t.Fatalf("the instance was heard %d times, want 1", heard)
+		}
+		repaired, garbage := wire.Chunk{Version: 5<<36 + 1}, wire.Chunk{Version: 5<<36 + 2}
+		call, res := r.store(0, repaired, 10)
+		e.want(wire.TypeStore, nil)
+		call.Block(wire.Block{}, make([]byte, 10), &owner{})
+		e.want(wire.TypeBlock, nil)
+		e.done(1, nil, 0)
+		synctest.Wait()
+		if res.err != nil {
+			t.Fatal(res.err)
+		}
+		r.pool.Disown(0, id, repaired, cost(10))
+		r.pool.Disown(0, id, garbage, cost(10))
+		var free wire.Free
+		e.want(wire.TypeFree, &free)
+		if len(free.Chunks) != 1 || free.Chunks[0] != garbage {
+			t.Errorf("the instance was told to free %v, want %v alone", free.Chunks, garbage)
+		}
+		e.done(2, nil, 1000)
+
+		// One that was not finished is asked for at the next hello.
+		r.pool.Compared(0, id, false)
+		again := r.dial()
+		s := &session{Invocation: wire.Invocation{Node: 0, Epoch: 7, Session: 1}}
+		again.send(wire.TypeHello, 0, 0, s.hello(1, 1000, 2))
+		again.want(wire.TypeWelcome, nil)
+		synctest.Wait()
+		if heard != 2 {
+			t.Errorf("the instance was heard %d times, want 2", heard)
+		}
+		r.pool.Compared(0, id, true)
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		e.nc.Close()
+		again.nc.Close()
+		_ = r.pool.Run(ctx)
 	})
 }
