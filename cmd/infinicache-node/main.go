@@ -36,12 +36,11 @@ func main() {
 			"Deploy it to one, or run `infinicache up`, which brings its own.")
 		os.Exit(2)
 	}
-	n, err := configure()
+	h, err := configure()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "infinicache-node:", err)
 		os.Exit(2)
 	}
-	h := &handler{node: n}
 	lambda.StartWithOptions(h, lambda.WithEnableSIGTERM(func() {
 		h.leave()
 		os.Exit(0)
@@ -50,18 +49,20 @@ func main() {
 
 // configure reads the environment, which is the platform's, and reports all
 // that is wrong with it.
-func configure() (*node.Node, error) {
+func configure() (*handler, error) {
 	frugal()
 	level, err := logLevel(os.Getenv("AWS_LAMBDA_LOG_LEVEL"))
 	memory, err2 := memoryLimit(os.Getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"))
-	if err := errors.Join(err, err2); err != nil {
+	notice, err3 := noticeOf(os.Getenv("INFINICACHE_NOTICE"))
+	if err := errors.Join(err, err2, err3); err != nil {
 		return nil, err
 	}
-	return node.New(node.Config{
+	n, err := node.New(node.Config{
 		Memory:  memory,
 		Version: version,
 		Logger:  slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
 	})
+	return &handler{node: n, notice: notice}, err
 }
 
 // frugal keeps the Go heap small: the function's memory is for chunks, which lie
@@ -105,8 +106,9 @@ func memoryLimit(mib string) (int64, error) {
 // handler passes payloads on as they are. A defect fails its session and not
 // the process, which holds chunks.
 type handler struct {
-	node  *node.Node
-	going atomic.Int32 // invocations
+	node   *node.Node
+	notice time.Duration // from hearing of the end to the end
+	going  atomic.Int32  // invocations
 }
 
 func (h *handler) Invoke(ctx context.Context, payload []byte) (answer []byte, err error) {
@@ -120,20 +122,38 @@ func (h *handler) Invoke(ctx context.Context, payload []byte) (answer []byte, er
 	return h.node.Invoke(ctx, payload)
 }
 
-// The platform kills a process 500 ms after it said that it would (AWS Lambda, for
-// one with an internal extension, as WithEnableSIGTERM registers).
 const (
-	// noticeTime is what the node has of that to let chunks go.
-	noticeTime = 400 * time.Millisecond
+	// defaultNotice is how long after it said so AWS Lambda kills a process, if it
+	// has an internal extension, as WithEnableSIGTERM registers.
+	defaultNotice = 500 * time.Millisecond
 	// answerTime is what the answer of a session under way then has to reach the
 	// platform, on the same machine.
 	answerTime = 50 * time.Millisecond
 )
 
+// noticeOf reads how long after SIGTERM the platform kills the process, from a
+// variable that is for platforms that give another time than AWS Lambda.
+func noticeOf(text string) (time.Duration, error) {
+	if text == "" {
+		return defaultNotice, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("INFINICACHE_NOTICE is %q, want a time like 10s", text)
+	}
+	return d, nil
+}
+
+// lettingGo is what the node has of a notice to let chunks go: the end of the
+// process takes some of it.
+func lettingGo(notice time.Duration) time.Duration {
+	return notice - min(notice/5, 100*time.Millisecond)
+}
+
 // leave returns when the process may end, as the platform wants it to.
 func (h *handler) leave() {
 	going := h.going.Load() > 0
-	h.node.Notice(noticeTime)
+	h.node.Notice(lettingGo(h.notice))
 	if going {
 		time.Sleep(answerTime)
 	}

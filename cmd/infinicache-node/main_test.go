@@ -55,7 +55,8 @@ func TestCommandLine(t *testing.T) {
 		{"no platform", nil, nil, 2, []string{"a function platform starts it"}},
 		{"bad environment", []string{
 			"AWS_LAMBDA_RUNTIME_API=127.0.0.1:1", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=much", "AWS_LAMBDA_LOG_LEVEL=loud",
-		}, nil, 2, []string{`"much"`, `"loud"`}},
+			"INFINICACHE_NOTICE=soon",
+		}, nil, 2, []string{`"much"`, `"loud"`, `"soon"`}},
 		{"too little memory", []string{
 			"AWS_LAMBDA_RUNTIME_API=127.0.0.1:1", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=8",
 		}, nil, 2, []string{"Memory"}},

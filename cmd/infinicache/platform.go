@@ -94,7 +94,7 @@ func (s *system) embed(invoke net.Listener) (*emulator.Emulator, error) {
 	}
 	return emulator.New(emulator.Config{
 		Nodes: s.cfg.nodes, Prefix: s.cfg.prefix, Binary: c.nodeBinary,
-		Memory: s.cfg.memory, Timeout: sessionLimit, Notice: s.cfg.notice,
+		Env: map[string]string{"INFINICACHE_NOTICE": s.cfg.notice.String()}, Memory: s.cfg.memory, Timeout: sessionLimit, Notice: s.cfg.notice,
 		Reuse: reuse, CutLinks: c.cutLinks, Cut: func(f emulator.Frozen) { s.reign.links.cut(f.Links) },
 		Reclaim: rules, Seed: s.cfg.seed, Listener: invoke, Logger: s.log.With("part", "platform"),
 	})

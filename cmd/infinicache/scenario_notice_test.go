@@ -14,29 +14,33 @@ import (
 func TestScenarioNotice(t *testing.T) {
 	for _, tt := range []struct {
 		notice  time.Duration
+		memory  string
 		objects int // of 4 MiB, in 16 nodes
 		long    bool
 	}{
-		{500 * time.Millisecond, 16, false},
-		{10 * time.Second, 120, true},
-		{30 * time.Second, 160, true},
+		{500 * time.Millisecond, "192MiB", 16, false},
+		{500 * time.Millisecond, "512MiB", 500, true},
+		{10 * time.Second, "512MiB", 500, true},
+		{30 * time.Second, "512MiB", 500, true},
 	} {
-		t.Run(fmt.Sprint(tt.notice), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%v, %d objects", tt.notice, tt.objects), func(t *testing.T) {
 			scenario(t)
 			if tt.long {
 				longOnly(t)
 			}
-			takeWithNotice(t, tt.notice, tt.objects)
+			takeWithNotice(t, tt.notice, tt.memory, tt.objects)
 		})
 	}
 }
 
-func takeWithNotice(t *testing.T, notice time.Duration, objects int) {
-	cache := startCache(t, "--nodes", "16", "--memory", "192MiB", "--shape", "4+2", "--cut-links", "0",
+func takeWithNotice(t *testing.T, notice time.Duration, memory string, objects int) {
+	cache := startCache(t, "--nodes", "16", "--memory", memory, "--shape", "4+2", "--cut-links", "0",
 		"--linger", "3s", "--notice", notice.String())
 	c, l := newClient(t, cache), newLedger()
 	keys := l.fill(t, c, "notice", objects, 4<<20)
 	l.readAll(t, c, keys)
+	// What half a second moves depends on the machine; a few chunks must do.
+	enough := objects < 100 || notice > time.Second
 	door := admin.NewClient(cache.at["admin"])
 	defer door.Close()
 
@@ -61,17 +65,16 @@ func takeWithNotice(t *testing.T, notice time.Duration, objects int) {
 		took := time.Since(began)
 		after := see(t, cache)
 		moved := after.Faults.MovedChunks - before.Faults.MovedChunks
-		left := after.Nodes[tt.node].HeldBytes - after.Nodes[tt.node].DeadBytes
 		missed := l.readAll(t, c, keys)
 		end := see(t, cache)
 		degraded := end.Faults.FailedChunks - before.Faults.FailedChunks
-		report(t, "node "+tt.name, "%d chunks of %s moved in %v, %d chunk reads failed then, %d of %d objects missed",
+		report(t, "node "+tt.name, "%d chunks of 1 MiB moved of %s held, gone after %v; %d chunk reads failed then, %d of %d objects missed",
 			moved, shortSize(taken.HeldBytes-taken.DeadBytes), millis(took), degraded, len(missed), len(keys))
 		if after.Faults.Notices == before.Faults.Notices {
 			t.Errorf("%s: no notice was heard", tt.name)
 		}
-		if moved == 0 || left > 0 && degraded > 0 {
-			t.Errorf("%s: %d chunks moved, %d bytes left, %d chunk reads failed", tt.name, moved, left, degraded)
+		if moved == 0 || enough && degraded > 0 {
+			t.Errorf("%s: %d chunks moved, %d chunk reads failed", tt.name, moved, degraded)
 		}
 		if len(missed) > 0 {
 			t.Errorf("%s: %d of %d objects missed: %v", tt.name, len(missed), len(keys), l.misses)
