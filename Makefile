@@ -5,6 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 ARGS    ?=
 FUZZTIME ?= 10s
 TESTTIMEOUT ?= 5m
+SCENARIOTIMEOUT ?= 20m
 RACETIMEOUT ?= 20m
 STRESSTIMEOUT ?= 40m
 SEEDS   ?= 1000
@@ -13,11 +14,11 @@ TRACE   ?= testdata/trace/dal09-2000.csv.gz
 STATIC  = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false
 LINTERS = .cache/bin/staticcheck
 
-.PHONY: help build run test race stress mutants lint fuzz bench replay clean vet fmt floors unit
+.PHONY: help build run test race scenarios stress mutants lint fuzz bench replay clean vet fmt floors unit
 
 help: ## list these targets
 	@echo "make TARGET [ARGS='...']"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' Makefile
 
 build: ## build bin/infinicache and bin/infinicache-node
 	@mkdir -p bin
@@ -31,6 +32,9 @@ test: build vet fmt lint floors unit ## build, check the source, run every test
 
 race: build ## run every test under the race detector
 	$(GO) test -race -timeout $(RACETIMEOUT) ./...
+
+scenarios: ## play every scenario over real processes at full length, and print what they measured
+	cd cmd/infinicache && $(GO) test -count 1 -timeout $(SCENARIOTIMEOUT) -run '^TestScenario' -scenarios $(ARGS)
 
 stress: ## play random workloads with SEEDS seeds (1000) against whole caches in virtual time
 	cd internal/simcache && $(GO) test -count 1 -timeout $(STRESSTIMEOUT) -run '^(TestRandomWorkload|TestSagas)$$' -seeds=$(SEEDS) $(ARGS)

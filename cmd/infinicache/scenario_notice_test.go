@@ -67,14 +67,14 @@ func takeWithNotice(t *testing.T, notice time.Duration, memory string, objects i
 		moved := after.Faults.MovedChunks - before.Faults.MovedChunks
 		missed := l.readAll(t, c, keys)
 		end := see(t, cache)
-		degraded := end.Faults.FailedChunks - before.Faults.FailedChunks
-		report(t, "node "+tt.name, "%d chunks of 1 MiB moved of %s held, gone after %v; %d chunk reads failed then, %d of %d objects missed",
+		degraded := end.Faults.FailedChunks - before.Faults.FailedChunks + end.Faults.RepairedChunks - before.Faults.RepairedChunks
+		report(t, "node "+tt.name, "%d chunks of 1 MiB moved of %s held, gone after %v; %d chunks failed or were repaired then, %d of %d objects missed",
 			moved, shortSize(taken.HeldBytes-taken.DeadBytes), millis(took), degraded, len(missed), len(keys))
 		if after.Faults.Notices == before.Faults.Notices {
 			t.Errorf("%s: no notice was heard", tt.name)
 		}
 		if moved == 0 || enough && degraded > 0 {
-			t.Errorf("%s: %d chunks moved, %d chunk reads failed", tt.name, moved, degraded)
+			t.Errorf("%s: %d chunks moved, %d failed or were repaired", tt.name, moved, degraded)
 		}
 		if len(missed) > 0 {
 			t.Errorf("%s: %d of %d objects missed: %v", tt.name, len(missed), len(keys), l.misses)
