@@ -212,6 +212,7 @@ func TestJournalIsGoneOrDamaged(t *testing.T) {
 					t.Fatal(err)
 				}
 				mustPut(t, c, "k8", content(108, 2<<20))
+				_, started := w.Platform.Invocations()
 				old := all["k8"]
 				all["k8"] = content(108, 2<<20)
 				w.Kill()
@@ -231,6 +232,9 @@ func TestJournalIsGoneOrDamaged(t *testing.T) {
 				}
 				n := found(t, c, all)
 				t.Logf("%d of %d objects are there, the deleted one: %v", n, len(all), resurrected)
+				if _, now := w.Platform.Invocations(); tt.adopt && now != started {
+					t.Errorf("%d instances were started beside those that are to be adopted", now-started)
+				}
 				switch {
 				case tt.adopt && n != len(all):
 					t.Errorf("%d of %d objects were adopted", n, len(all))
