@@ -52,8 +52,7 @@ func (n *node) retire() (session uint64) {
 
 // Resize changes how many nodes the pool has. New ones are asleep and empty.
 // Those that leave, the highest numbers, are stopped: what they hold is lost, so it
-// is moved before; see Leave. It is not called by two at
-// a time.
+// is moved before; see Leave. It is not called by two at a time.
 func (p *Pool) Resize(count int) error {
 	if count < 1 || count > MaxNodes {
 		return fmt.Errorf("pool of %d nodes, allowed are 1 to %d", count, MaxNodes)
