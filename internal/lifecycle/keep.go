@@ -5,7 +5,7 @@ import "time"
 // keptStay is for how many milliseconds a node that is kept awake is told to stay
 // when it asks to sleep. It then asks again, so that one whose keeper is gone
 // costs no more than that.
-const keptStay = 1000
+const keptStay = 100
 
 // maxSaid bounds a time that the other side, or the platform, says.
 const maxSaid = time.Hour

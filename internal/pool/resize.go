@@ -2,6 +2,8 @@ package pool
 
 import (
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/infinicache/infinicache/internal/lifecycle"
 )
@@ -25,10 +27,30 @@ func (p *Pool) resize(count int) error {
 		grown = append(grown, n)
 	}
 	p.nodes.Store(&grown)
-	for _, n := range now[min(count, len(now)):] {
+	retired := now[min(count, len(now)):]
+	for _, n := range retired {
 		p.removed[n.id] = n.retire()
 	}
+	for end := time.Now().Add(retirePatience); time.Now().Before(end) && slices.ContainsFunc(retired, (*node).inSession); {
+		time.Sleep(retireLook)
+	}
 	return nil
+}
+
+const (
+	// retirePatience is how long the sessions of nodes that were removed are waited
+	// for. They end when their instances find that they are not welcome any more.
+	// Were a number used again before, the platform would start a fresh instance
+	// for it, and then wake the old one, which has nothing, in its place.
+	retirePatience = 2 * time.Second
+	retireLook     = 5 * time.Millisecond
+)
+
+// inSession tells whether an invocation of the node has not returned.
+func (n *node) inSession() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.ContainsFunc(n.seats[:], func(s *seat) bool { return s.machine.Phase() != lifecycle.Asleep })
 }
 
 // retire ends all that a node does and holds, and gives the number of its last
@@ -52,7 +74,8 @@ func (n *node) retire() (session uint64) {
 
 // Resize changes how many nodes the pool has. New ones are asleep and empty.
 // Those that leave, the highest numbers, are stopped: what they hold is lost, so it
-// is moved before; see Leave. It is not called by two at a time.
+// is moved before; see Leave. Their sessions are waited for, for a moment. Resize is
+// not called by two at a time.
 func (p *Pool) Resize(count int) error {
 	if count < 1 || count > MaxNodes {
 		return fmt.Errorf("pool of %d nodes, allowed are 1 to %d", count, MaxNodes)

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -156,25 +157,31 @@ func (p *Proxy) move(ctx context.Context, h holding, must bool) (moved bool, err
 	rec := pin.Record()
 	record := rec.Append(nil)
 	cost := pool.Cost(int(h.size), len(record))
-	var members []uint32
-	stay := 0
-	for _, at := range pin.Places(h.chunk.Stripe, nil) {
-		members = append(members, at.Node)
-		if p.pool.Stays(at) {
-			stay++
+	to, done, err := p.apart.choose(ctx, stripeOf{h.chunk.Version, h.chunk.Stripe}, func(others []uint32) (uint32, error) {
+		members, stay := slices.Clone(others), len(others)
+		for _, at := range pin.Places(h.chunk.Stripe, nil) {
+			members = append(members, at.Node)
+			if p.pool.Stays(at) {
+				stay++
+			}
 		}
-	}
-	to, err := p.tryPlace(1, cost, append(p.departing(), members...))
-	if errors.Is(err, placement.ErrTooFewNodes) {
-		if !must && stay >= int(rec.Data) {
-			return false, errSpared
+		to, err := p.tryPlace(1, cost, append(p.departing(), members...))
+		if errors.Is(err, placement.ErrTooFewNodes) {
+			if !must && stay >= int(rec.Data) {
+				return 0, errSpared
+			}
+			to, err = p.placeBeside(ctx, cost, members)
 		}
-		to, err = p.placeBeside(ctx, cost, members)
-	}
+		if err != nil {
+			return 0, err
+		}
+		return to[0], nil
+	})
 	if err != nil {
 		return false, err
 	}
-	at, err := p.pool.Move(ctx, h.at, h.chunk, h.size, record, to[0], lifecycle.Drain)
+	defer done()
+	at, err := p.pool.Move(ctx, h.at, h.chunk, h.size, record, to, lifecycle.Drain)
 	if err != nil {
 		if errors.Is(err, wire.ErrNotHeld) {
 			p.chunkFailed(pin, h.chunk.Stripe, h.chunk.Index, h.at, err)

@@ -83,6 +83,7 @@ type Proxy struct {
 	metrics *metrics
 	repairs *repairs
 	uploads uploads
+	apart   apart
 	backups *backups
 	journal *journal.Journal // nil for none
 	adopted *adoption        // nil unless it adopts
