@@ -60,6 +60,7 @@ func missing(t *testing.T, c *infinicache.Client, want map[string][]byte) (n int
 		got, err := c.GetBytes(t.Context(), key)
 		switch {
 		case err != nil:
+			t.Logf("%s: %v", key, err)
 			n++
 		case !bytes.Equal(got, b):
 			t.Errorf("%s is wrong", key)
