@@ -38,7 +38,6 @@ type node struct {
 	quiet     time.Time // not invoked before: an instance is about to return
 	leaving   bool      // it is to be removed and takes no new chunks
 	meter     meter
-	running   sync.WaitGroup // sessions, refused ones included
 }
 
 func newNode(p *Pool, id uint32) (*node, error) {
