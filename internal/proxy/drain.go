@@ -146,8 +146,8 @@ func (p *Proxy) moveAll(ctx context.Context, held []holding, must bool, done fun
 // move copies a chunk to a node that holds no other of its stripe, and has the
 // catalog name it there. That the version is replaced meanwhile is no error. Where
 // that takes evicting an object, or putting two chunks of a stripe on one node, it
-// is done only if it must, or if the stripe has no chunk to spare; else the error
-// is errSpared.
+// is done only if it must, or if fewer chunks of the stripe stay than a write needs;
+// else the error is errSpared.
 func (p *Proxy) move(ctx context.Context, h holding, must bool) (moved bool, err error) {
 	pin := p.catalog.PinVersion(h.key, h.chunk.Version)
 	if pin == nil {
@@ -167,7 +167,7 @@ func (p *Proxy) move(ctx context.Context, h holding, must bool) (moved bool, err
 		}
 		to, err := p.tryPlace(1, cost, append(p.departing(), members...))
 		if errors.Is(err, placement.ErrTooFewNodes) {
-			if !must && stay >= int(rec.Data) {
+			if !must && stay >= quorum(int(rec.Data), int(rec.Parity)) {
 				return 0, errSpared
 			}
 			to, err = p.placeBeside(ctx, cost, members)

@@ -14,7 +14,9 @@ import (
 const stragglerGrace = 50 * time.Millisecond
 
 // quorum is how many chunks of a stripe must be kept: d + ceil(p/2).
-func (u *upload) quorum() int { return u.plan.Shape.Data + (u.plan.Shape.Parity+1)/2 }
+func (u *upload) quorum() int { return quorum(u.plan.Shape.Data, u.plan.Shape.Parity) }
+
+func quorum(data, parity int) int { return data + (parity+1)/2 }
 
 // needed is the quorum of a stripe: empty chunks are kept by nobody and missed
 // by nobody.
