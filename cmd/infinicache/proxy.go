@@ -33,6 +33,7 @@ type proxyConfig struct {
 	platform string // URL of the Invoke API; empty: the embedded platform of this process
 	keyFile  string // empty: a key for as long as this process lives
 	journal  string // directory; empty: nothing is kept
+	every    bool   // additions are waited for, too
 	adopt    bool   // what nodes hold, without a usable journal
 }
 
@@ -70,6 +71,7 @@ func (c *proxyConfig) declareApart(f *flags) {
 	add(f, &c.advertise, "advertise", dialable(), "the address of --links as instances see it (default: the same)")
 	f.cmd.Flags().StringVar(&c.keyFile, "key-file", "", "`FILE` with the pool's secret, made if it is missing; beside it FILE.epoch")
 	f.cmd.Flags().StringVar(&c.journal, "journal", "", "`DIR` of what a restarted proxy must know (default: it forgets all objects)")
+	f.cmd.Flags().BoolVar(&c.every, "journal-every", false, "have first versions of a key in the journal, too, before they are acknowledged: a crash then costs none")
 	f.cmd.Flags().BoolVar(&c.adopt, "adopt", false, "without a usable journal take over what nodes hold, though deleted objects may come back")
 	f.together(func() {
 		if host, _, _ := net.SplitHostPort(c.links); c.advertise == "" && (host == "" || net.ParseIP(host).IsUnspecified()) {

@@ -55,7 +55,7 @@ func (s *system) found(client, redisAt, links net.Listener) (_ *reign, err error
 			Address: c.reachable(links), Capacity: store.CapacityOf(s.cfg.memory),
 			Linger: c.linger, WarmEvery: neverFor0(c.warmEvery), Limits: c.limits, Seed: s.cfg.seed, Logger: s.log.With("part", "pool"),
 		},
-		Shape: c.shape, BackupEvery: neverFor0(c.backupEvery), JournalDir: c.journal, Adopt: c.adopt,
+		Shape: c.shape, BackupEvery: neverFor0(c.backupEvery), JournalDir: c.journal, JournalEvery: c.every, Adopt: c.adopt,
 		Seed: s.cfg.seed, Registerer: s.registry, Logger: s.log.With("part", "proxy"),
 	})
 	if err != nil {

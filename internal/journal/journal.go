@@ -60,6 +60,10 @@ type Config struct {
 	// to be waited for, so that whoever makes them slows down to the disk's
 	// speed; 0 means 16 MiB. Raise it where bursts of new objects outrun the disk.
 	Queue int
+	// Every has additions waited for, too: then nothing that was acknowledged is
+	// missing after a crash, and each costs the time of a sync, which all that wait
+	// share. Otherwise a crash costs those of the last sync or two.
+	Every bool
 	// Log hears when writing begins to fail and when it works again; nil is
 	// silence.
 	Log *slog.Logger
@@ -71,6 +75,7 @@ type Journal struct {
 	db    *bolt.DB
 	log   *slog.Logger
 	limit int // bytes queued
+	every bool
 
 	mu       sync.Mutex
 	queue    []*batch // in order; the last takes what comes
@@ -114,7 +119,7 @@ func Open(dir string, cfg Config) (*Journal, *State, error) {
 		return nil, nil, err
 	}
 	j := &Journal{
-		path: path, db: db, log: cfg.Log, limit: cfg.Queue,
+		path: path, db: db, log: cfg.Log, limit: cfg.Queue, every: cfg.Every,
 		removals: map[string]*batch{},
 		kick:     make(chan struct{}, 1),
 	}

@@ -83,7 +83,8 @@ func (o *op) size() int { return 104 + len(o.key) + len(o.payload) + len(o.place
 // Put records a new version of an object, whose places are d+p for each stripe,
 // stripe by stripe, and copied; replaced is the version whose place it takes, 0
 // for none. It needs to be waited for if it replaced something, or if an older
-// version of the key is still being removed, or the queue is full. An error
+// version of the key is still being removed, or the queue is full, or the journal
+// was opened to have every change waited for. An error
 // means that nothing was queued: it matches ErrFailed, or wire's for a record
 // that is none.
 func (j *Journal) Put(r wire.Record, places []place.Place, replaced uint64) (wait func(context.Context) error, err error) {
@@ -108,7 +109,7 @@ func (j *Journal) Put(r wire.Record, places []place.Place, replaced uint64) (wai
 	if j.failure != nil {
 		return nil, j.failure
 	}
-	must := replaced != 0 || j.removing(r.Key) != nil || j.full()
+	must := j.every || replaced != 0 || j.removing(r.Key) != nil || j.full()
 	b := j.add(o)
 	if must {
 		wait = b.wait

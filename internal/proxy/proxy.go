@@ -56,6 +56,9 @@ type Config struct {
 	// JournalDir is where the journal is kept, so that a proxy started again
 	// serves what its nodes still hold; empty means that nothing is kept.
 	JournalDir string
+	// JournalEvery has first versions of a key on disk, too, before they are
+	// acknowledged. By default only what replaces or removes is.
+	JournalEvery bool
 	// Adopt has a proxy without a usable journal take over what the nodes hold.
 	// Objects that were deleted or replaced may come back by that.
 	Adopt bool

@@ -29,7 +29,7 @@ func (p *Proxy) openJournal() (*journal.State, error) {
 		return nil, nil
 	}
 	open := func() (j *journal.Journal, s *journal.State, err error) {
-		return journal.Open(cfg.JournalDir, journal.Config{Log: p.log})
+		return journal.Open(cfg.JournalDir, journal.Config{Every: cfg.JournalEvery, Log: p.log})
 	}
 	j, state, err := open()
 	if errors.Is(err, journal.ErrCorrupt) {
