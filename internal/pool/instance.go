@@ -44,7 +44,7 @@ type State uint8
 const (
 	Lost    State = iota // nobody holds the chunk
 	Unheard              // another instance plays the node now
-	Asleep               // readable after waking the node
+	Asleep               // readable after waking the node, or when it answers again
 	Ready                // readable at once
 )
 
@@ -70,6 +70,9 @@ func (n *node) stateOf(number uint32) State {
 	}
 	for _, s := range n.seats {
 		if s.serving() && l.heldBy(s.current) {
+			if s.late() {
+				return Asleep
+			}
 			return Ready
 		}
 	}

@@ -22,6 +22,7 @@ type nodeLink struct {
 	// Guarded by n.mu.
 	calls    map[uint32]*Call // sent and not yet answered
 	stream   uint32           // last given
+	busy     time.Time        // when calls was empty last
 	session  uint64           // welcomed
 	instance *instance        // that speaks here
 

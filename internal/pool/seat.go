@@ -47,6 +47,16 @@ func (s *seat) serving() bool {
 	return p == lifecycle.Awake || p == lifecycle.Parting
 }
 
+// lateAfter is how long a link on which requests wait may be silent before readers
+// prefer other nodes: long before it is given up.
+const lateAfter = 20 * time.Millisecond
+
+// late tells whether the node owes an answer and has said nothing for a while.
+func (s *seat) late() bool {
+	l := s.link
+	return l != nil && len(l.calls) > 0 && min(l.conn.Silent(), time.Since(l.busy)) > lateAfter
+}
+
 // begin hands a new call to the machine. The mutex is held.
 func (s *seat) begin(c *Call) []func() {
 	c.s = s
@@ -235,6 +245,9 @@ func (s *seat) send(c *Call, after []func()) []func() {
 	}
 	l.stream++
 	c.link, c.stream = l, l.stream
+	if len(l.calls) == 0 {
+		l.busy = time.Now()
+	}
 	l.calls[c.stream] = c
 	fence := wire.Fence{Epoch: s.n.pool.cfg.Epoch, Session: l.session}
 	if c.only != nil && c.only != l.instance {

@@ -29,6 +29,7 @@ type gather struct {
 	// Of the reader's goroutine alone.
 	asks    []ask
 	hedgeAt time.Time // zero: never
+	near    bool      // hedgeAt was brought forward
 	patient time.Duration
 
 	mu       sync.Mutex
@@ -134,7 +135,7 @@ func (g *gather) advance(now time.Time) (bool, error) {
 			g.mu.Unlock()
 			return false, err
 		}
-	} else if !g.hedgeAt.IsZero() && !now.Before(g.hedgeAt) {
+	} else if g.hurry(now); !g.hedgeAt.IsZero() && !now.Before(g.hedgeAt) {
 		chunks = g.hedge(now, d, alive)
 	}
 	g.mu.Unlock()
@@ -143,6 +144,26 @@ func (g *gather) advance(now time.Time) (bool, error) {
 	}
 	return false, nil
 }
+
+// nearFloor is the least time that the last chunks have beside the others.
+const nearFloor = 2 * time.Millisecond
+
+// hurry has chunks late sooner once most of those asked for are in: they share
+// links and processors, so that one which is healthy comes soon after the others.
+// Up to p that have not come half of the time later are late. g.mu is held.
+func (g *gather) hurry(now time.Time) {
+	if g.near || g.hedgeAt.IsZero() || !g.nearly() {
+		return
+	}
+	g.near = true
+	if at := now.Add(max(now.Sub(g.start)/2, nearFloor)); at.Before(g.hedgeAt) {
+		g.hedgeAt = at
+	}
+}
+
+// nearly tells whether up to p chunks are under way and others have come. g.mu is
+// held.
+func (g *gather) nearly() bool { return g.complete > 0 && g.pending <= g.layout.Parity() }
 
 // decided tells whether the chunks at hand suffice. g.mu is held.
 func (g *gather) decided() bool { return g.missing == 0 || g.complete >= g.layout.Data() }
@@ -331,7 +352,7 @@ func (g *gather) Block(b wire.Block, body []byte, err error) {
 			if g.wants(i) {
 				g.missing--
 			}
-			if g.decided() {
+			if g.decided() || g.nearly() {
 				g.notify()
 			}
 		}
