@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"sync"
 	"testing"
@@ -86,10 +87,11 @@ func await(t *testing.T, patience time.Duration, what string, so func() bool) {
 	}
 }
 
-// quantile is the q-th of the times, 0 to 1. It sorts them.
+// quantile is the least time that the share q of the times does not exceed. It
+// sorts them.
 func quantile(times []time.Duration, q float64) time.Duration {
 	slices.Sort(times)
-	return times[min(int(q*float64(len(times))), len(times)-1)]
+	return times[max(int(math.Ceil(q*float64(len(times)))), 1)-1]
 }
 
 // millis writes a time in milliseconds.
