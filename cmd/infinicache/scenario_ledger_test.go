@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -33,6 +34,12 @@ type ledger struct {
 type entry struct {
 	acked, tried uint64
 	deletes      map[uint64]bool // operations that deleted
+	story        []string        // what happened to it
+}
+
+// tell adds to the story of a key. The ledger's lock is held.
+func (e *entry) tell(format string, args ...any) {
+	e.story = append(e.story, time.Now().UTC().Format("04:05.000 ")+fmt.Sprintf(format, args...))
 }
 
 func newLedger() *ledger { return &ledger{entries: map[string]*entry{}, misses: map[string]int{}} }
@@ -76,6 +83,7 @@ func (l *ledger) begin(key string, remove bool) uint64 {
 	if remove {
 		e.deletes[e.tried] = true
 	}
+	e.tell("%d begins, delete %t", e.tried, remove)
 	return e.tried
 }
 
@@ -83,11 +91,12 @@ func (l *ledger) begin(key string, remove bool) uint64 {
 func (l *ledger) finish(key string, n uint64, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	e := l.entries[key]
+	e.tell("%d ends: %v", n, err)
 	if err != nil {
 		l.fail(err)
 		return
 	}
-	e := l.entries[key]
 	e.acked = max(e.acked, n)
 	if e.deletes[n] {
 		l.deletes++
@@ -141,6 +150,7 @@ func (l *ledger) get(ctx context.Context, c *infinicache.Client, key string) (to
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.reads++
+	e.tell("read as %d after %d: %v", n, least, err)
 	switch {
 	case errors.Is(err, infinicache.ErrNotFound):
 		cause := infinicache.MissCause(err)
@@ -208,6 +218,16 @@ func (l *ledger) readAll(t *testing.T, c *infinicache.Client, keys []string) (mi
 		}
 	}
 	return missed
+}
+
+// stories logs what happened to keys.
+func (l *ledger) stories(t *testing.T, keys []string) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, key := range keys {
+		t.Logf("%s:\n\t%s", key, strings.Join(l.entries[key].story, "\n\t"))
+	}
 }
 
 // judge fails the test for anything wrong that was read.
