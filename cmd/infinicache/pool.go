@@ -53,7 +53,7 @@ Exit codes: 0 the pool has N nodes, 1 it has not, 2 N is no such number.`,
 		n := number(1, admin.MaxNodes)
 		nodes, ok := n.parse(args[0])
 		if !ok {
-			return &usageError{cmd.CommandPath(), fmt.Errorf("N: %q given, %s allowed", args[0], n.allowed)}
+			return &usageError{cmd.CommandPath(), fmt.Errorf("argument N: %q given, %s allowed", args[0], n.allowed)}
 		}
 		client := admin.NewClient(*address)
 		defer client.Close()
