@@ -286,7 +286,8 @@ func (s *seat) answered(l *nodeLink, c *Call, err error, value uint64) []func() 
 		}
 		// Kept, but of no use; or not kept, and whether the one that it was to
 		// replace is still there is not known.
-		if err == nil && !s.n.count(c, l.instance) || err != nil && c.exhumed {
+		// It is no use either to free what another Store of it replaces.
+		if err == nil && !s.n.count(c, l.instance) && !l.replaces(c) || err != nil && c.exhumed {
 			l.instance.bury(dead{c.chunk, c.cost})
 			after = s.n.freeSoon(l.instance)
 		}
@@ -306,6 +307,19 @@ func (s *seat) answered(l *nodeLink, c *Call, err error, value uint64) []func() 
 	}
 	after = s.tell(c, err, value, after)
 	return s.stepLocked(lifecycle.Event{Kind: lifecycle.OnDone}, after)
+}
+
+// replaces tells whether another Store of the same chunk is under way, which
+// replaces what c stored: to free c would free that one. Whether c is left if it
+// fails is not known, so it is freed then.
+func (l *nodeLink) replaces(c *Call) bool {
+	for _, o := range l.calls {
+		if o.kind == callStore && o.chunk == c.chunk {
+			o.exhumed = true
+			return true
+		}
+	}
+	return false
 }
 
 // count takes a chunk that an instance has stored into its lot. It reports false
