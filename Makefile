@@ -36,8 +36,8 @@ race: build ## run every test under the race detector
 scenarios: ## play every scenario over real processes at full length, and print what they measured
 	cd cmd/infinicache && $(GO) test -count 1 -timeout $(SCENARIOTIMEOUT) -run '^TestScenario' -scenarios $(ARGS)
 
-stress: ## play random workloads with SEEDS seeds (1000) against whole caches in virtual time
-	cd internal/simcache && $(GO) test -count 1 -timeout $(STRESSTIMEOUT) -run '^(TestRandomWorkload|TestSagas)$$' -seeds=$(SEEDS) $(ARGS)
+stress: ## play random workloads, and crashes of the proxy, with SEEDS seeds (1000) against whole caches in virtual time
+	cd internal/simcache && $(GO) test -count 1 -timeout $(STRESSTIMEOUT) -run '^(TestRandomWorkload|TestSagas|TestCrashesUnderLoad)$$' -seeds=$(SEEDS) $(ARGS)
 
 mutants: ## change the source for the worse, bit by bit, and see that the tests notice (ARGS: flags of tools/mutants)
 	cd tools && $(GO) run ./mutants $(ARGS)

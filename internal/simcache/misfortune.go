@@ -15,12 +15,13 @@ const (
 	Stopped    Misfortune = "stopped"    // an instance in session stopped, as by SIGSTOP, for a while
 	Outlived   Misfortune = "outlived"   // a stopped instance that went on, with bytes of then, when its session was over for the caller
 	SlowStart  Misfortune = "slow start" // a fresh instance that took longer
+	Taken      Misfortune = "taken"      // one of several instances of a node taken away
 	Noticed    Misfortune = "noticed"    // an instance told of its end, and taken then
 )
 
 // Misfortunes are all of them.
 func Misfortunes() []Misfortune {
-	return []Misfortune{Reclaimed, Killed, Duplicated, Throttled, Unanswered, Stopped, Outlived, SlowStart}
+	return []Misfortune{Reclaimed, Killed, Duplicated, Throttled, Unanswered, Stopped, Outlived, SlowStart, Taken, Noticed}
 }
 
 // script is what a Platform has yet to do to its functions, and what it did.
@@ -83,6 +84,9 @@ func (p *Platform) Take(number, n int) bool {
 		return false
 	}
 	i := all[n]
+	if len(all) > 1 {
+		p.happened[Taken]++
+	}
 	p.instances[number] = append(append([]*Instance(nil), all[:n]...), all[n+1:]...)
 	i.gone = true
 	if i.cancel != nil {

@@ -2,6 +2,8 @@ package simcache
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -9,7 +11,9 @@ import (
 	"time"
 
 	"github.com/infinicache/infinicache/internal/object"
+	"github.com/infinicache/infinicache/internal/pool"
 	"github.com/infinicache/infinicache/internal/proxy"
+	"github.com/infinicache/infinicache/internal/wire"
 )
 
 // scenario is a way of life for a cache: who asks what of it, and what befalls it
@@ -21,6 +25,8 @@ type scenario struct {
 	capacity int64         // of an instance, in bytes; default 64 MiB
 	shape    object.Shape  // default by size and pool
 	linger   time.Duration // default 500 ms
+	warm     time.Duration // default never
+	backup   time.Duration // default never
 	proxy    func(*proxy.Config)
 
 	clients int // default 3
@@ -118,6 +124,16 @@ var scenarios = []scenario{
 		name: "storm", rules: slices.Concat(breaks, lateness, damage, splits, freezes), drawn: 6,
 		harm: []harm{reclaim, hide, throttle, slowStart, stop, outlive, breakOff}, strikes: 8, hits: 0.6, failed: 30, settle: longestSession,
 	},
+	{name: "backups", warm: 10 * time.Second, backup: 3 * time.Second, harm: []harm{loseOne, loseOne, swap}, strikes: 16, hits: 0.8, failed: 10},
+	{name: "notices", harm: []harm{giveNotice, giveNotice, noticeOne}, strikes: 10, hits: 0.8, failed: 10},
+	{name: "resizes", harm: []harm{resizePool}, strikes: 8, hits: 0.8, failed: 10},
+	{name: "spending", proxy: thrifty(3), hits: 0.1, failed: 90},
+	{
+		name: "everything", warm: 10 * time.Second, backup: 3 * time.Second, proxy: thrifty(30),
+		rules: slices.Concat(breaks, lateness, splits, freezes), drawn: 4,
+		harm:    []harm{reclaim, hide, stop, breakOff, loseOne, swap, giveNotice, noticeOne, resizePool},
+		strikes: 10, hits: 0.3, failed: 50,
+	},
 }
 
 // sagas are scenarios that take longer: one seed in fifty goes through them.
@@ -169,6 +185,61 @@ var (
 		goOn()
 	})
 )
+
+// These are for what a cache does on its own: it backs nodes up to second
+// instances, drains those that are told of their end, and changes its size.
+var (
+	loseOne = harm(func(w *Cache, rng *rand.Rand) {
+		n := pairedNode(w, rng)
+		w.Platform.Take(n, rng.IntN(2))
+	})
+	swap = harm(func(w *Cache, rng *rand.Rand) {
+		for range 3 {
+			w.Platform.Swap(pairedNode(w, rng))
+		}
+	})
+	giveNotice = harm(func(w *Cache, rng *rand.Rand) {
+		w.Platform.Notice(anyNode(w, rng), timeLeft(rng))
+		rest(rng, time.Second)
+	})
+	noticeOne = harm(func(w *Cache, rng *rand.Rand) {
+		n := pairedNode(w, rng)
+		if is := w.Platform.Instances(n); len(is) > 0 {
+			w.Platform.NoticeOne(n, rng.IntN(len(is)), timeLeft(rng))
+		}
+	})
+	resizePool = harm(func(w *Cache, rng *rand.Rand) {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		nodes := 6 + rng.IntN(12)
+		err := w.Proxy.Resize(ctx, nodes, nil)
+		if err != nil && !errors.Is(err, wire.ErrUnavailable) && ctx.Err() == nil {
+			w.t.Errorf("resize to %d nodes: %v", nodes, err)
+		}
+	})
+)
+
+// thrifty limits a pool to so many sessions a second.
+func thrifty(sessions float64) func(*proxy.Config) {
+	return func(c *proxy.Config) { c.Pool.Limits = pool.Limits{InvocationsPerSecond: sessions} }
+}
+
+// timeLeft is what platforms tell of an end before it comes.
+func timeLeft(rng *rand.Rand) time.Duration {
+	return 300*time.Millisecond + time.Duration(rng.Int64N(int64(9700*time.Millisecond)))>>rng.IntN(5)
+}
+
+// pairedNode is a node that has two instances, or one, if some draws find one.
+func pairedNode(w *Cache, rng *rand.Rand) int {
+	n := anyNode(w, rng)
+	for range 20 {
+		if len(w.Platform.Instances(n)) > 1 {
+			break
+		}
+		n = anyNode(w, rng)
+	}
+	return n
+}
 
 // anyNode is a node that has an instance, if some draws find one.
 func anyNode(w *Cache, rng *rand.Rand) int {

@@ -98,7 +98,7 @@ func (l *workload) run() {
 	s, rng := l.s, rand.New(rand.NewPCG(l.seed, 0x51))
 	l.w = New(l.t, Config{
 		Nodes: cmp.Or(s.nodes, 8+rng.IntN(8)), Capacity: s.capacity, Shape: s.shape,
-		Linger: s.linger, Seed: l.seed, Proxy: s.proxy,
+		Linger: s.linger, Warm: s.warm, Backup: s.backup, Seed: l.seed, Proxy: s.proxy,
 	})
 	defer func() { l.rules = l.w.Net.Report() }()
 	faults, err := l.w.Net.Script(s.draw(rng))
