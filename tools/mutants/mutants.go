@@ -32,6 +32,10 @@ var mutants = []mutant{
 	return n.patience(`,
 	},
 	{
+		name: "let a kept node sleep", file: "internal/lifecycle/sleep.go", tests: lifecycle,
+		old: `early || n.kept || ev.Number`, new: `early || ev.Number`,
+	},
+	{
 		name: "send before welcome", file: "internal/lifecycle/node.go", tests: lifecycle,
 		old: `	n.queue = append(n.queue, waiter{id, cause})
 `, new: `	if n.phase == Waking {
@@ -74,11 +78,17 @@ var mutants = []mutant{
 	// Holdings.
 	{
 		name: "count an unheard instance as lost at once", file: "internal/lifecycle/holdings.go", tests: lifecycle,
-		old: `case r.others+1 >= n.cfg.UnheardLimit,`, new: `case true,`,
+		old: `case counts && r.others+1 >= n.cfg.UnheardLimit,`, new: `case true,`,
 	},
 	{
 		name: "never count an unheard instance as lost", file: "internal/lifecycle/holdings.go", tests: lifecycle,
-		old: `case r.others+1 >= n.cfg.UnheardLimit, r.unheard && now-r.since >= n.cfg.UnheardAge:`, new: `case false:`,
+		old: `case counts && r.others+1 >= n.cfg.UnheardLimit, r.unheard && now-r.since >= n.cfg.UnheardAge:`, new: `case false:`,
+	},
+	{
+		name: "lose an instance by count that is at the other seat", file: "internal/lifecycle/holdings.go", tests: lifecycle,
+		old: `case r.session != 0:
+			r.paired`, new: `case false:
+			r.paired`,
 	},
 
 	// Checksums.
@@ -115,7 +125,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "commit below the quorum", file: "internal/proxy/settle.go", tests: workloads + " -run TestPutNeedsItsQuorum",
-		old: `return u.plan.Shape.Data + (u.plan.Shape.Parity+1)/2 }`, new: `return u.plan.Shape.Data }`,
+		old: `return data + (parity+1)/2 }`, new: `return data }`,
 	},
 	{
 		name: "serve a fetch of another version", file: "internal/store/index.go", tests: "./internal/store",
@@ -130,13 +140,160 @@ var mutants = []mutant{
 	},
 	{
 		name: "keep a reservation for ever", file: "internal/pool/call.go", tests: pool,
-		old: `	s.n.reserved -= c.reserved
-	var after`, new: `	var after`,
+		old: `	n.reserved -= c.reserved
+`, new: ``,
 	},
 	{
 		name: "forget what a store takes", file: "internal/pool/call.go", tests: pool,
 		old: `			l.instance.held += c.cost
-			if`, new: `			if`,
+`, new: `			_ = l
+`,
+	},
+
+	// Warm-ups, and what is spent.
+	{
+		name: "warm all nodes up at once", file: "internal/lifecycle/warm.go", tests: lifecycle,
+		old: `return time.Duration(phase)`, new: `return time.Duration(phase - phase)`,
+	},
+	{
+		name: "a breaker that always allows", file: "internal/spend/breaker.go", tests: "./internal/spend",
+		old: `b.judge(now); why != None {`, new: `b.judge(now); false {`,
+	},
+	{
+		name: "book warm-ups as serving", file: "internal/pool/meter.go", tests: workloads + " -run TestBillByCause",
+		old: `cause := s.machine.Cause()`, new: `cause := lifecycle.Serve`,
+	},
+	{
+		name: "do not bound retries", file: "internal/pool/meter.go", tests: workloads + " -run TestRetriesOfAPoolAreBounded",
+		old: `	if again {`, new: `	if false {`,
+	},
+
+	// Backups.
+	{
+		name: "claim a lot of which chunks were not copied", file: "internal/pool/copies.go", tests: pool,
+		old: `!pr.lacks(from, l) || len(c.costs) != l.chunks {`, new: `!pr.lacks(from, l) {`,
+	},
+	{
+		name: "count the second instance a holder from the start", file: "internal/pool/pair.go", tests: pool,
+		old: `			n.openLot(i)
+		}
+	}
+`, new: `			n.openLot(i)
+		}
+	}
+	for _, l := range n.lots {
+		if other := pr.sides[Second]; !l.open() && !l.heldBy(other) {
+			l.holders = append(l.holders, holder{other, other.position})
+			n.tellHolders(l)
+		}
+	}
+`,
+	},
+	{
+		name: "do not free a chunk in the second instance", file: "internal/pool/free.go", tests: pool,
+		old: `if l.heldBy(i) || i.dropCopy(l, chunk) {`, new: `if i == l.holders[0].instance || i.dropCopy(l, chunk) {`,
+	},
+	{
+		name: "copy to the wrong chunk index", file: "internal/pool/copy.go", tests: workloads + " -run Backup",
+		old: `	r.store.only, r.store.cause,`, new: `	r.store.chunk.Index++
+	r.store.only, r.store.cause,`,
+	},
+	{
+		name: "back up what is there", file: "internal/proxy/backup.go", tests: workloads + " -run Backup",
+		old: `case !ok || !pair.Lacks(from, x.at.Instance, x.chunk):`, new: `case !ok:`,
+	},
+	{
+		name: "forget what is freed while it is copied", file: "internal/proxy/backup.go", tests: workloads + " -run 'Backup|Replica|TestRandomWorkload'",
+		old: `		pair.Discard(from.Other(), h.chunk, pool.Cost(int(h.size), len(h.record)))
+`, new: `		_ = pool.Cost
+`,
+	},
+
+	// Notices and resizes.
+	{
+		name: "place new chunks on a node that leaves", file: "internal/pool/instance.go", tests: workloads + " -run 'Shrinks|Resize'",
+		old: `		if n.leaving {
+			cs[i].Free = 0
+		}
+`, new: ``,
+	},
+	{
+		name: "reserve on a node that leaves", file: "internal/pool/instance.go", tests: workloads + " -run 'Shrinks|Resize'",
+		old: `	if n.leaving || n.free() < bytes {`, new: `	if n.free() < bytes {`,
+	},
+	{
+		name: "remove nodes without emptying them", file: "internal/proxy/resize.go", tests: workloads + " -run Shrinks",
+		old: `p.empty(ctx, uint32(nodes), uint32(old), progress)`, new: `p.empty(ctx, uint32(old), uint32(old), progress)`,
+	},
+	{
+		name: "let a node sleep that is drained", file: "internal/proxy/drain.go", tests: workloads + " -run TestNotice",
+		old: `		defer p.pool.Hold(node, instance)()
+`, new: ``,
+	},
+	{
+		name: "move chunks in any order on notice", file: "internal/proxy/drain.go", tests: workloads + " -run TestNotice",
+		old: `	hottestFirst(held)
+	return held`, new: `	return held`,
+	},
+	{
+		name: "put moved chunks of a stripe together", file: "internal/proxy/drain.go", tests: workloads + " -run 'Shrinks|TestNotice'",
+		old: `append(p.departing(), members...)`, new: `p.departing()`,
+	},
+
+	// The journal, and reigns.
+	{
+		name: "acknowledge a replacement without waiting", file: "internal/journal/queue.go", tests: "./internal/journal",
+		old: `must := j.every || replaced != 0 ||`, new: `must := j.every ||`,
+	},
+	{
+		name: "do not journal a delete", file: "internal/catalog/journal.go", tests: catalog,
+		old: `	w := c.journal.Remove(v.key, v.number)
+	c.detach`, new: `	w := c.journal.Settled(v.key)
+	c.detach`,
+	},
+	{
+		name: "acknowledge a delete without waiting", file: "internal/catalog/remove.go", tests: catalog,
+		old: `	err = settle(w)
+	c.free(freed)
+	if err != nil && taken`, new: `	c.free(freed)
+	if err != nil && taken`,
+	},
+	{
+		name: "show a version before it is durable", file: "internal/catalog/pin.go", tests: catalog,
+		old: `		w = v.unsafe
+`, new: ``,
+	},
+	{
+		name: "free what was replaced before that is durable", file: "internal/catalog/commit.go", tests: catalog,
+		old: `	err = c.show(seen, w)
+	if !res.Stored {`, new: `	c.free(freed)
+	freed = nil
+	err = c.show(seen, w)
+	if !res.Stored {`,
+	},
+	{
+		name: "restart in the same epoch", file: "internal/proxy/reign.go", tests: workloads + " -run Restart",
+		old: `max(cfg.Pool.Epoch, state.Epoch+1)`, new: `max(cfg.Pool.Epoch, state.Epoch)`,
+	},
+	{
+		name: "adopt and drop nothing", file: "internal/proxy/adopt.go", tests: workloads + " -run 'Adopt|Journal'",
+		old: `		a.p.pool.Free(x.at, c, x.cost)
+`, new: `		_, _ = c, x
+`,
+	},
+	{
+		name: "free what the catalog names", file: "internal/proxy/reconcile.go", tests: workloads + " -run Restart",
+		old: `ok && p.pool.Holds(x.at, instance) {`, new: `ok && !p.pool.Holds(x.at, instance) {`,
+	},
+	{
+		name: "keep what the catalog does not name", file: "internal/proxy/reconcile.go", tests: workloads + " -run 'TestNodesKeepNothing'",
+		old: `			p.pool.Disown(node, instance, h.Chunk, pool.Cost(int(h.Size), len(h.Record)))
+`, new: `			_ = pool.Cost
+`,
+	},
+	{
+		name: "go on serving when fenced", file: "internal/proxy/reign.go", tests: workloads + " -run Fenced",
+		old: `if p.overthrown.CompareAndSwap(0, epoch) {`, new: `if p.overthrown.CompareAndSwap(1, epoch) {`,
 	},
 
 	// Strangers.
@@ -155,6 +312,16 @@ var mutants = []mutant{
 	{
 		name: "repair onto a node of the stripe", file: "internal/proxy/repair.go", tests: workloads + " -run TestRepairKeepsChunksApart",
 		old: `nodes, err := p.tryPlace(1, cost, members)`, new: `nodes, err := p.tryPlace(1, cost, nil)`,
+	},
+	{
+		name: "a late node stays first choice", file: "internal/stripe/gather.go", tests: stripe,
+		old: `	case g.r.slow&bit != 0:
+		return rankSlow
+`, new: ``,
+	},
+	{
+		name: "wait for ever for an owed answer", file: "internal/pool/node.go", tests: pool + " -run TestNodeThatNeverAnswersIsLetGo",
+		old: `time.Since(c.owed) > patience {`, new: `time.Since(c.owed) > 1000*patience {`,
 	},
 	{
 		name: "a hedge never fires", file: "internal/stripe/gather.go", tests: stripe + " -run IsHedged",
