@@ -67,7 +67,15 @@ func (p *progress) add(l *workload) {
 // sayEvery is how often a long run tells how far it is.
 const sayEvery = 10 * time.Second
 
-// exercised are the kinds of faults that a whole run must have seen.
+// Deeds of a proxy are counted beside the faults.
+const (
+	backedUp  = "backup complete"
+	moved     = "chunk moved"
+	forbidden = "session forbidden"
+)
+
+// exercised are the kinds of faults, and the deeds, that a whole run must have
+// seen.
 func exercised() (kinds []string) {
 	for _, op := range []simnet.Op{
 		simnet.Reset, simnet.Truncate, simnet.Stall, simnet.Flip, simnet.Delay, simnet.Rate,
@@ -78,7 +86,7 @@ func exercised() (kinds []string) {
 	for _, m := range Misfortunes() {
 		kinds = append(kinds, string(m))
 	}
-	return kinds
+	return append(kinds, backedUp, moved, forbidden)
 }
 
 // report prints what was seen, and fails a run twice through all scenarios that
@@ -96,7 +104,7 @@ func (p *progress) report(t *testing.T) {
 			100*float64(r.hits)/float64(max(r.gets, 1)), 100*r.worst, fmt.Sprintf("%d/%d", r.failed, r.puts), r.causes)
 	}
 	for _, kind := range slices.Sorted(maps.Keys(p.faults)) {
-		fmt.Fprintf(&b, "%-12s %d\n", kind, p.faults[kind])
+		fmt.Fprintf(&b, "%-18s %d\n", kind, p.faults[kind])
 	}
 	if t.Log("\n" + b.String()); time.Since(p.began) > sayEvery {
 		fmt.Fprint(os.Stderr, b.String())

@@ -124,15 +124,15 @@ var scenarios = []scenario{
 		name: "storm", rules: slices.Concat(breaks, lateness, damage, splits, freezes), drawn: 6,
 		harm: []harm{reclaim, hide, throttle, slowStart, stop, outlive, breakOff}, strikes: 8, hits: 0.6, failed: 30, settle: longestSession,
 	},
-	{name: "backups", warm: 10 * time.Second, backup: 3 * time.Second, harm: []harm{loseOne, loseOne, swap}, strikes: 16, hits: 0.8, failed: 10},
-	{name: "notices", harm: []harm{giveNotice, giveNotice, noticeOne}, strikes: 10, hits: 0.8, failed: 10},
-	{name: "resizes", harm: []harm{resizePool}, strikes: 8, hits: 0.8, failed: 10},
-	{name: "spending", proxy: thrifty(3), hits: 0.1, failed: 90},
+	{name: "backups", warm: 10 * time.Second, backup: 3 * time.Second, harm: []harm{loseOne, loseOne, swap}, strikes: 16, hits: 0.85, failed: 5},
+	{name: "notices", harm: []harm{giveNotice, giveNotice, noticeOne}, strikes: 10, hits: 0.9, failed: 5},
+	{name: "resizes", harm: []harm{resizePool}, strikes: 8, hits: 0.9, failed: 5},
+	{name: "spending", proxy: thrifty(3), hits: 0.35, failed: 50},
 	{
 		name: "everything", warm: 10 * time.Second, backup: 3 * time.Second, proxy: thrifty(30),
 		rules: slices.Concat(breaks, lateness, splits, freezes), drawn: 4,
 		harm:    []harm{reclaim, hide, stop, breakOff, loseOne, swap, giveNotice, noticeOne, resizePool},
-		strikes: 10, hits: 0.3, failed: 50,
+		strikes: 10, hits: 0.6, failed: 30,
 	},
 }
 

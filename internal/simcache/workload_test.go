@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/infinicache/infinicache"
+	"github.com/infinicache/infinicache/internal/spend"
 )
 
 var (
@@ -91,7 +92,7 @@ type workload struct {
 	puts   int
 	failed int            // puts
 	causes map[string]int // of misses, or of gets that failed
-	faults map[string]int // by kind
+	faults map[string]int // by kind, and deeds
 }
 
 func (l *workload) run() {
@@ -134,6 +135,10 @@ func (l *workload) run() {
 	for m, n := range l.w.Platform.Happened() {
 		l.faults[string(m)] += n
 	}
+	st := l.w.Proxy.Status()
+	l.faults[backedUp] += int(st.Backups)
+	l.faults[moved] += int(st.ChunksMoved)
+	l.faults[forbidden] += int(st.Breaker.Refused[spend.Invocations])
 	l.settled()
 }
 
