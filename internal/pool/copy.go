@@ -85,6 +85,7 @@ type relay struct {
 	fetch, store *Call
 	stored       chan stored
 	failed       chan error // capacity 1: why the fetch failed
+	filling      *relayed   // the block that is being read
 }
 
 type stored struct {
@@ -122,35 +123,41 @@ func (r *relay) wait(ctx context.Context) (catalog.Place, error) {
 	return catalog.Place{}, why
 }
 
-// relayed is a block's memory on its way.
+// relayed is a block on its way, and its memory.
 type relayed struct {
 	relay *relay
-	body  []byte
-	whole []byte
+	size  int
+	mem   []byte // wire.BlockSize
 }
 
 // Release implements link.Releaser: the block was written, or is not needed.
 func (b *relayed) Release() {
-	if f := b.relay.fetch; f.to*wire.BlockSize > wire.StreamCredit {
-		go f.Credit(uint32(len(b.body))) // the node's mutex may be held here
+	r := b.relay
+	if r.fetch.to*wire.BlockSize > wire.StreamCredit {
+		go r.fetch.Credit(uint32(b.size)) // the node's mutex may be held here
 	}
-	b.relay.pool.blocks.Put(b.whole[:wire.BlockSize])
+	b.relay = nil
+	r.pool.blocks.Put(b)
 }
 
 // Buffer implements stripe.Sink.
 func (r *relay) Buffer(_ wire.Block, size int) []byte {
-	whole, _ := r.pool.blocks.Get().([]byte)
-	if whole == nil {
-		whole = make([]byte, wire.BlockSize)
+	b, _ := r.pool.blocks.Get().(*relayed)
+	if b == nil {
+		b = &relayed{mem: make([]byte, wire.BlockSize)}
 	}
-	return whole[:size]
+	b.relay, b.size = r, size
+	r.filling = b
+	return b.mem[:size]
 }
 
-// Block implements stripe.Sink.
+// Block implements stripe.Sink. It follows its Buffer, on the same goroutine.
 func (r *relay) Block(b wire.Block, body []byte, err error) {
-	owner := &relayed{relay: r, body: body, whole: body[:wire.BlockSize:wire.BlockSize]}
+	owner := r.filling
+	r.filling = nil
 	if err != nil {
-		r.pool.blocks.Put(owner.whole)
+		owner.relay = nil
+		r.pool.blocks.Put(owner)
 		return
 	}
 	r.store.Block(b, body, link.Releaser(owner))

@@ -128,7 +128,7 @@ type Pool struct {
 	lots   atomic.Uint32  // numbers given out
 	links  atomic.Uint64  // numbers given out
 	calls  atomic.Uint64  // numbers given out
-	blocks sync.Pool      // of []byte, wire.BlockSize long: blocks between instances
+	blocks sync.Pool      // of *relayed: blocks between instances
 }
 
 // New makes a pool whose nodes all sleep. All complaints about cfg come at once.

@@ -159,7 +159,9 @@ func BenchmarkList(b *testing.B) {
 				b.Fatal(err)
 			}
 			for ok := true; ok; {
-				_, ok, err = l.Next()
+				if _, ok, err = l.Next(); err != nil {
+					b.Fatal(err)
+				}
 			}
 			l.Close()
 		}
