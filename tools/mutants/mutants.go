@@ -199,11 +199,11 @@ var mutants = []mutant{
 	r.store.only, r.store.cause,`,
 	},
 	{
-		name: "back up what is there", file: "internal/proxy/backup.go", tests: workloads + " -run Backup",
+		name: "back up what is there", file: "internal/proxy/backup.go", tests: workloads + " -run TestCopies",
 		old: `case !ok || !pair.Lacks(from, x.at.Instance, x.chunk):`, new: `case !ok:`,
 	},
 	{
-		name: "forget what is freed while it is copied", file: "internal/proxy/backup.go", tests: workloads + " -run 'Backup|Replica|TestRandomWorkload'",
+		name: "forget what is freed while it is copied", file: "internal/proxy/backup.go", tests: workloads + " -run TestDeletedWhile",
 		old: `		pair.Discard(from.Other(), h.chunk, pool.Cost(int(h.size), len(h.record)))
 `, new: `		_ = pool.Cost
 `,
@@ -211,14 +211,14 @@ var mutants = []mutant{
 
 	// Notices and resizes.
 	{
-		name: "place new chunks on a node that leaves", file: "internal/pool/instance.go", tests: workloads + " -run 'Shrinks|Resize'",
+		name: "place new chunks on a node that leaves", file: "internal/pool/instance.go", tests: pool,
 		old: `		if n.leaving {
 			cs[i].Free = 0
 		}
 `, new: ``,
 	},
 	{
-		name: "reserve on a node that leaves", file: "internal/pool/instance.go", tests: workloads + " -run 'Shrinks|Resize'",
+		name: "reserve on a node that leaves", file: "internal/pool/instance.go", tests: pool,
 		old: `	if n.leaving || n.free() < bytes {`, new: `	if n.free() < bytes {`,
 	},
 	{
@@ -236,7 +236,7 @@ var mutants = []mutant{
 	return held`, new: `	return held`,
 	},
 	{
-		name: "put moved chunks of a stripe together", file: "internal/proxy/drain.go", tests: workloads + " -run 'Shrinks|TestNotice'",
+		name: "put moved chunks of a stripe together", file: "internal/proxy/drain.go", tests: workloads + " -run TestResizeKeepsChunksApart",
 		old: `append(p.departing(), members...)`, new: `p.departing()`,
 	},
 
@@ -255,11 +255,12 @@ var mutants = []mutant{
 		name: "acknowledge a delete without waiting", file: "internal/catalog/remove.go", tests: catalog,
 		old: `	err = settle(w)
 	c.free(freed)
-	if err != nil && taken`, new: `	c.free(freed)
+	if err != nil && taken`, new: `	_ = w
+	c.free(freed)
 	if err != nil && taken`,
 	},
 	{
-		name: "show a version before it is durable", file: "internal/catalog/pin.go", tests: catalog,
+		name: "show a version before it is durable", file: "internal/catalog/pin.go", tests: catalog + " -run TestOpenWaits",
 		old: `		w = v.unsafe
 `, new: ``,
 	},
@@ -276,7 +277,7 @@ var mutants = []mutant{
 		old: `max(cfg.Pool.Epoch, state.Epoch+1)`, new: `max(cfg.Pool.Epoch, state.Epoch)`,
 	},
 	{
-		name: "adopt and drop nothing", file: "internal/proxy/adopt.go", tests: workloads + " -run 'Adopt|Journal'",
+		name: "adopt and drop nothing", file: "internal/proxy/adopt.go", tests: workloads + " -run TestAdoptionDrops",
 		old: `		a.p.pool.Free(x.at, c, x.cost)
 `, new: `		_, _ = c, x
 `,
@@ -286,14 +287,14 @@ var mutants = []mutant{
 		old: `ok && p.pool.Holds(x.at, instance) {`, new: `ok && !p.pool.Holds(x.at, instance) {`,
 	},
 	{
-		name: "keep what the catalog does not name", file: "internal/proxy/reconcile.go", tests: workloads + " -run 'TestNodesKeepNothing'",
+		name: "keep what the catalog does not name", file: "internal/proxy/reconcile.go", tests: workloads + " -run TestNodesKeepNothing",
 		old: `			p.pool.Disown(node, instance, h.Chunk, pool.Cost(int(h.Size), len(h.Record)))
 `, new: `			_ = pool.Cost
 `,
 	},
 	{
 		name: "go on serving when fenced", file: "internal/proxy/reign.go", tests: workloads + " -run Fenced",
-		old: `if p.overthrown.CompareAndSwap(0, epoch) {`, new: `if p.overthrown.CompareAndSwap(1, epoch) {`,
+		old: `p.overthrown.Load(); epoch != 0 {`, new: `p.overthrown.Load(); epoch == 1 {`,
 	},
 
 	// Strangers.
