@@ -47,23 +47,40 @@ func (s *seat) returned(session uint64, class lifecycle.Class) {
 	run(after)
 }
 
-// hushFor is how long an instance takes that was refused to return and be frozen.
-const hushFor = 100 * time.Millisecond
+const (
+	// hushFor is how long an instance takes that was refused to return and be
+	// frozen, on a machine that is busy.
+	hushFor = 300 * time.Millisecond
+	// liveFor is how long after the start of a reign a node is not invoked of which
+	// no instance was refused, once another node's was: the one before ended with
+	// sessions running, which look for the proxy for a second.
+	liveFor = 1200 * time.Millisecond
+)
 
 // hush has the node not invoked for a moment, because an instance of it is in a
 // session of an earlier reign that ends now: an invocation would start another.
 func (n *node) hush() {
+	n.pool.live.Store(true)
 	n.mu.Lock()
-	n.quiet = time.Now().Add(hushFor)
+	n.quiet, n.hushed = time.Now().Add(hushFor), true
 	n.mu.Unlock()
+}
+
+// quietUntil is when the node may be invoked.
+func (n *node) quietUntil() time.Time {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	until := n.quiet
+	if all := n.pool.start.Add(liveFor); !until.IsZero() && !n.hushed && n.pool.live.Load() && until.Before(all) {
+		until = all
+	}
+	return until
 }
 
 // settle returns when the node may be invoked, or the pool ends.
 func (n *node) settle() {
 	for n.pool.ctx.Err() == nil {
-		n.mu.Lock()
-		wait := time.Until(n.quiet)
-		n.mu.Unlock()
+		wait := time.Until(n.quietUntil())
 		if wait <= 0 {
 			return
 		}

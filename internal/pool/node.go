@@ -36,6 +36,7 @@ type node struct {
 	lots      map[uint32]*lot
 	reserved  int64     // bytes promised to stores not yet answered
 	quiet     time.Time // not invoked before: an instance is about to return
+	hushed    bool      // one of an earlier reign was refused
 	leaving   bool      // it is to be removed and takes no new chunks
 	meter     meter
 }

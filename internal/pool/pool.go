@@ -128,6 +128,7 @@ type Pool struct {
 	lots   atomic.Uint32  // numbers given out
 	links  atomic.Uint64  // numbers given out
 	calls  atomic.Uint64  // numbers given out
+	live   atomic.Bool    // an earlier reign ended with sessions running
 	blocks sync.Pool      // of *relayed: blocks between instances
 }
 

@@ -29,7 +29,7 @@ func TestHelloOfAnEarlierReignHushesItsNode(t *testing.T) {
 		if s := r.invoked(); s.Node != 1 {
 			t.Errorf("node %d was invoked at once, want the other only", s.Node)
 		}
-		time.Sleep(90 * time.Millisecond)
+		time.Sleep(290 * time.Millisecond)
 		synctest.Wait()
 		if len(r.sessions) != 0 {
 			t.Error("the node was invoked before its instance could return")

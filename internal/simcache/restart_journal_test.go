@@ -146,6 +146,7 @@ func TestRestartWithFewerAndWithMoreNodes(t *testing.T) {
 		w := journalled(t, Config{Nodes: 16})
 		c := w.Client()
 		all := putAll(t, c, 30)
+		time.Sleep(5 * time.Second) // stragglers are repaired
 		w.Kill()
 		time.Sleep(time.Second)
 		w.Restart(func(pc *proxy.Config) { pc.Pool.Nodes = 14 })
