@@ -283,3 +283,22 @@ func TestCallForAnInstanceThatLeftCanBeCancelled(t *testing.T) {
 		x.pair.Close()
 	})
 }
+
+// An instance that was in a session when the proxy before was killed may return so
+// late that the node was given a fresh one meanwhile.
+func TestInstanceOfAnEarlierReignIsReached(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, r *rig) {
+		at := catalog.Place{Node: 0, Instance: 7}
+		r.pool.Remember(0, 7, []wire.Instance{{1}}, 1)
+		r.pool.Seek(0)
+		r.join(r.invoked(), 2, 0, 0)
+		if r.pool.State(at) != pool.Unheard {
+			t.Fatalf("chunk is %v, want unheard", r.pool.State(at))
+		}
+		r.pool.Seek(0)
+		r.join(r.invoked(), 1, uint64(cost(100)), 1)
+		if r.pool.State(at) != pool.Ready {
+			t.Errorf("chunk is %v, want ready", r.pool.State(at))
+		}
+	})
+}

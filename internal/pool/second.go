@@ -9,9 +9,9 @@ const maxReach = 2
 // Seek tries to have an instance speak that is unheard. A node that sleeps is
 // woken: the platform chooses which instance, and each session that another one
 // plays brings it nearer to being lost, so that it is neither waited for nor
-// sought for ever. For one of two that exist side by side, while the other is
-// awake, a second session is begun, which the platform has to give to a different
-// instance; twice at most.
+// sought for ever. For one of two that exist side by side, or one of an earlier
+// reign that has not spoken in this one, a second session is begun while another is
+// awake, which the platform has to give to a different instance; twice at most.
 func (p *Pool) Seek(node uint32) {
 	n := p.node(node)
 	if n == nil {
@@ -26,7 +26,7 @@ func (p *Pool) Seek(node uint32) {
 		n.pool.cfg.Driver.Capabilities().SecondInstance:
 		sought := false
 		for _, i := range n.instances {
-			if i != n.ordinary().current && i.paired && i.reached < maxReach && n.holdsAny(i) {
+			if i != n.ordinary().current && (i.paired || i.unverified) && i.reached < maxReach && n.holdsAny(i) {
 				i.reached++
 				sought = true
 			}
