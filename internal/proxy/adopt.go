@@ -150,6 +150,11 @@ func (a *adoption) run() {
 			objects++
 		}
 	}
+	if j := a.p.journal; j != nil {
+		if err := j.SetInfo(map[string]string{adopting: ""}); err != nil {
+			a.p.log.Warn("the journal does not know yet that adoption is over", "err", err)
+		}
+	}
 	a.p.log.Warn("objects adopted without a journal: some may have been deleted or replaced before",
 		"objects", objects, "given up", len(order)-objects)
 }

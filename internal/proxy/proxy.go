@@ -176,7 +176,7 @@ func (p *Proxy) assemble(state *journal.State, errs []error) (err error) {
 	if p.pool, err = pool.New(cfg.Pool); err != nil {
 		errs = append(errs, err)
 	}
-	if cfg.Adopt && (state == nil || state.Fresh) {
+	if cfg.Adopt && (state == nil || state.Fresh || state.Info[adopting] != "") {
 		p.adopted = &adoption{p: p, versions: map[uint64]*foundling{}}
 	}
 	if len(errs) == 0 {

@@ -50,8 +50,17 @@ func (p *Proxy) openJournal() (*journal.State, error) {
 		return nil, errors.Join(err, j.Close())
 	}
 	p.journal = j
+	if cfg.Adopt && state.Fresh {
+		if err := j.SetInfo(map[string]string{adopting: "yes"}); err != nil {
+			return nil, errors.Join(err, j.Close())
+		}
+	}
 	return state, nil
 }
+
+// adopting is in the journal's notes until an adoption is over, so that one that
+// was cut short is begun again.
+const adopting = "adopting"
 
 // resume takes over what an earlier reign left in the journal: the objects, and
 // which instances hold their chunks. Those are heard of as their nodes wake.
