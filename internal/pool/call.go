@@ -25,7 +25,8 @@ const (
 // its node's mutex.
 type Call struct {
 	kind  callKind
-	s     *seat // nil if it was over at once
+	n     *node // nil if it was over at once
+	s     *seat // guarded by the node's mutex: a call that is repeated may change it
 	id    uint64
 	cause lifecycle.Cause
 	only  *instance // that it is for; nil for whichever speaks
@@ -139,11 +140,11 @@ func blocksOf(size uint32) uint32 { return (size + wire.BlockSize - 1) / wire.Bl
 // Block hands over a block of a Store. body must not change until owner is
 // released, which happens once, whatever becomes of the call.
 func (c *Call) Block(b wire.Block, body []byte, owner link.Releaser) {
-	if c.s == nil {
+	if c.n == nil {
 		owner.Release()
 		return
 	}
-	mu := &c.s.n.mu
+	mu := &c.n.mu
 	mu.Lock()
 	switch {
 	case c.over || c.kind == callNothing:
@@ -170,11 +171,11 @@ func (c *Call) sendBlock(b wire.Block, body []byte, owner link.Releaser) {
 
 // Credit allows n more bytes of a Fetch.
 func (c *Call) Credit(n uint32) {
-	if c.s == nil {
+	if c.n == nil {
 		return
 	}
-	c.s.n.mu.Lock()
-	defer c.s.n.mu.Unlock()
+	c.n.mu.Lock()
+	defer c.n.mu.Unlock()
 	switch {
 	case c.over || c.kind == callNothing:
 	case c.link == nil:
@@ -187,10 +188,10 @@ func (c *Call) Credit(n uint32) {
 // Cancel gives the call up: its sink hears nothing more but a Block for a Buffer
 // that it gave before; a Store's done is called with wire.ErrCanceled.
 func (c *Call) Cancel() {
-	if c.s == nil {
+	if c.n == nil {
 		return
 	}
-	n := c.s.n
+	n := c.n
 	n.mu.Lock()
 	if c.over {
 		n.mu.Unlock()
@@ -372,7 +373,7 @@ func (s *seat) broken(l *nodeLink, c *Call, err error, after []func()) []func() 
 // with many nodes awake, some link breaks at any time, and a chunk that fails costs
 // the reader a spare one.
 func (c *Call) repeat() {
-	n := c.s.n
+	n := c.n
 	n.mu.Lock()
 	var after []func()
 	if l := n.lots[c.at.Instance]; c.over {

@@ -59,6 +59,9 @@ func (s *seat) late() bool {
 
 // begin hands a new call to the machine. The mutex is held.
 func (s *seat) begin(c *Call) []func() {
+	if c.n == nil {
+		c.n = s.n
+	}
 	c.s = s
 	c.id = s.n.pool.calls.Add(1)
 	s.queued[c.id] = c
