@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/infinicache/infinicache/internal/bench"
+	"github.com/infinicache/infinicache/internal/bytesize"
 )
 
 // benchTable prints rows as they come, each cell's targets beside one another.
@@ -48,7 +49,7 @@ func (t *benchTable) add(r bench.Row, targets int) {
 			return shortSize(n)
 		}
 		fmt.Fprintf(t.w, "%-4s %-8s %-3d %-12s %9.1f %6s %9s %9s | %7s %7s %7s %7s | %9s %9s %9s\n",
-			r.Op, formatSize(r.Size), r.Clients, r.Target, r.BytesPerSecond/(1<<20), ratio, shortTime(r.P50), shortTime(r.P99),
+			r.Op, bytesize.Format(r.Size), r.Clients, r.Target, r.BytesPerSecond/(1<<20), ratio, shortTime(r.P50), shortTime(r.P99),
 			total, cpu(r.CPU.Client), cpu(r.CPU.Proxy), cpu(r.CPU.Nodes),
 			memory(r.Memory.Client), memory(r.Memory.Proxy), memory(r.Memory.Nodes))
 		if r.Errors > 0 {

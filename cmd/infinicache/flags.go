@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/infinicache/infinicache/internal/bytesize"
 )
 
 // flags declares a command's flags. Their values are parsed as the command line
@@ -155,12 +157,12 @@ func interval(least, most time.Duration) kind[time.Duration] {
 
 func size(least, most int64) kind[int64] {
 	return kind[int64]{
-		"SIZE", fmt.Sprintf("%s to %s, like 256MiB,", formatSize(least), formatSize(most)),
+		"SIZE", fmt.Sprintf("%s to %s, like 256MiB,", bytesize.Format(least), bytesize.Format(most)),
 		func(s string) (int64, bool) {
-			n, ok := parseSize(s)
+			n, ok := bytesize.Parse(s)
 			return n, ok && n >= least && n <= most
 		},
-		formatSize,
+		bytesize.Format,
 	}
 }
 

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/infinicache/infinicache/internal/bytesize"
 )
 
 // bin is where TestMain puts the two binaries.
@@ -141,7 +143,7 @@ func scriptExits(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func scriptRandom(ts *testscript.TestScript, _ bool, args []string) {
-	size, ok := parseSize(args[1])
+	size, ok := bytesize.Parse(args[1])
 	if !ok {
 		ts.Fatalf("size %q", args[1])
 	}

@@ -26,6 +26,7 @@ var floors = map[string]int{
 	"internal/proxy":      3,
 	"internal/admin":      3,
 	"internal/door/redis": 3,
+	"internal/deploy":     2,
 
 	"internal/pool":                 2,
 	"internal/node":                 2,
@@ -52,6 +53,7 @@ var floors = map[string]int{
 	"internal/spend":     0,
 	"internal/object":    -1,
 	"internal/place":     -1,
+	"internal/bytesize":  -1,
 
 	"internal/floors": 0,
 }

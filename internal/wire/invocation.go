@@ -8,6 +8,9 @@ import (
 // MaxInvocation bounds the payload of an invocation, in bytes.
 const MaxInvocation = 16 << 10
 
+// FingerprintSize is how many bytes the fingerprint of a public key has.
+const FingerprintSize = 32
+
 // Invocation is the payload that starts a session. A node has no other
 // configuration. It travels as JSON, because platforms demand that.
 type Invocation struct {
@@ -16,8 +19,13 @@ type Invocation struct {
 	Epoch    uint64 `json:"epoch"`
 	Session  uint64 `json:"session"`
 	Secret   []byte `json:"secret"` // ProofSize bytes, see Secret
-	// Proxy is the address, host:port, that the instance dials.
-	Proxy string `json:"proxy"`
+	// Proxy is the address, host:port, that the instance dials. Empty where the
+	// proxy dials the instance.
+	Proxy string `json:"proxy,omitempty"`
+	// Fingerprint is the SHA-256 of the proxy's public key (its certificate's
+	// SubjectPublicKeyInfo) and has links be TLS, with the proxy known by it;
+	// empty for links without TLS.
+	Fingerprint []byte `json:"fingerprint,omitempty"`
 	// Linger is how long the instance stays awake after its last request.
 	Linger Linger `json:"linger"`
 	// Capacity is how many bytes of chunks the instance may hold; 0 lets it
@@ -49,8 +57,8 @@ func DecodeInvocation(b []byte) (*Invocation, error) {
 		return nil, Errorf(CodeProtocol, "invocation: session %d, epoch %d, neither may be 0", v.Session, v.Epoch)
 	case len(v.Secret) != ProofSize:
 		return nil, Errorf(CodeProtocol, "invocation: secret of %d bytes, want %d", len(v.Secret), ProofSize)
-	case v.Proxy == "":
-		return nil, Errorf(CodeProtocol, "invocation: no proxy address")
+	case len(v.Fingerprint) != 0 && len(v.Fingerprint) != FingerprintSize:
+		return nil, Errorf(CodeProtocol, "invocation: fingerprint of %d bytes, want %d or none", len(v.Fingerprint), FingerprintSize)
 	case v.Capacity < 0 || v.Capacity > MaxObject:
 		return nil, Errorf(CodeProtocol, "invocation: capacity of %d bytes", v.Capacity)
 	}
