@@ -81,7 +81,7 @@ func (p *fakeProxy) serve(l net.Listener) {
 			break
 		}
 		wg.Go(func() {
-			role, err := link.Greet(nc, time.Minute)
+			role, err := link.Greet(nc, wire.RoleProxy, time.Minute)
 			if err != nil || role != wire.RoleClient {
 				nc.Close()
 				return

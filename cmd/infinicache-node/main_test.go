@@ -216,7 +216,7 @@ func (f *function) serve(ctx context.Context, p *feeder) (ended <-chan error) {
 	go func() {
 		nc, err := f.ln.Accept()
 		if err == nil {
-			_, err = link.Greet(nc, time.Second)
+			_, err = link.Greet(nc, wire.RoleProxy, time.Second)
 		}
 		if err != nil {
 			result <- err

@@ -35,6 +35,7 @@ var floors = map[string]int{
 	"internal/platform/conformance": 2,
 
 	"internal/link":     1,
+	"internal/tlslink":  1,
 	"internal/stripe":   1,
 	"internal/catalog":  1,
 	"internal/store":    1,

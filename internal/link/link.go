@@ -45,8 +45,10 @@ type Config struct {
 	// link. Defaults 65,536 and 16 MiB.
 	MaxQueue, MaxQueueBytes int
 	// Greeting, if not nil, is the preface that this side still has to send,
-	// and makes the reader expect the other side's.
+	// and makes the reader expect the other side's, of role Peer.
 	Greeting *[wire.PrefaceSize]byte
+	// Peer is whom this side dialled. Default a proxy.
+	Peer wire.Role
 }
 
 // Conn is one link. Make it with New, then Run it; Send and SendBlock may be
@@ -87,6 +89,9 @@ func New(nc net.Conn, cfg Config) *Conn {
 	}
 	if cfg.MaxQueueBytes == 0 {
 		cfg.MaxQueueBytes = 16 << 20
+	}
+	if cfg.Peer == 0 {
+		cfg.Peer = wire.RoleProxy
 	}
 	c := &Conn{nc: nc, cfg: cfg, wake: make(chan struct{}, 1), ended: make(chan struct{}), start: time.Now()}
 	if cfg.Greeting != nil {
@@ -230,8 +235,9 @@ func (c *Conn) Run(ctx context.Context, h Handler) error {
 }
 
 // Greet is the accepting side's part of the preface: it reads the dialler's,
-// answers it, and says what the dialler is. It gives up after patience.
-func Greet(nc net.Conn, patience time.Duration) (wire.Role, error) {
+// answers with its own role, as, and says what the dialler is: a client or node
+// where as is a proxy, else a proxy. It gives up after patience.
+func Greet(nc net.Conn, as wire.Role, patience time.Duration) (wire.Role, error) {
 	if err := nc.SetDeadline(time.Now().Add(patience)); err != nil {
 		return 0, err
 	}
@@ -240,13 +246,13 @@ func Greet(nc net.Conn, patience time.Duration) (wire.Role, error) {
 		return 0, wire.Errorf(wire.CodeProtocol, "no preface: %v", err)
 	}
 	role, err := wire.ParsePreface(b)
-	if err == nil && role == wire.RoleProxy {
-		err = wire.Errorf(wire.CodeProtocol, "a proxy does not dial a proxy")
+	if err == nil && (role == wire.RoleProxy) == (as == wire.RoleProxy) {
+		err = wire.Errorf(wire.CodeProtocol, "a %v does not dial a %v", role, as)
 	}
 	// The answer names this side's version, so it helps a dialler of another
 	// version of this protocol; a dialler of another protocol gets nothing.
 	if err == nil || errors.Is(err, wire.ErrVersion) {
-		answer := wire.Preface(wire.RoleProxy)
+		answer := wire.Preface(as)
 		if _, werr := nc.Write(answer[:]); err == nil && werr != nil {
 			err = werr
 		}
@@ -255,4 +261,18 @@ func Greet(nc net.Conn, patience time.Duration) (wire.Role, error) {
 		return 0, err
 	}
 	return role, nc.SetDeadline(time.Time{})
+}
+
+// Touch is the dialling side's part of the preface and no more: it reports whether
+// a proxy answers that speaks this protocol. nc's own deadline bounds it.
+func Touch(nc net.Conn, as wire.Role) error {
+	hello := wire.Preface(as)
+	if _, err := nc.Write(hello[:]); err != nil {
+		return err
+	}
+	var b [wire.PrefaceSize]byte
+	if _, err := readFull(nc, b[:]); err != nil {
+		return wire.Errorf(wire.CodeProtocol, "no preface: %v", err)
+	}
+	return checkPeer(b, wire.RoleProxy)
 }

@@ -106,7 +106,7 @@ func TestFramesAndBlocksArriveAsSent(t *testing.T) {
 		}}
 		var wg sync.WaitGroup
 		wg.Go(func() { ca.Run(t.Context(), &recorder{}) })
-		if role, err := Greet(b, time.Minute); role != wire.RoleClient || err != nil {
+		if role, err := Greet(b, wire.RoleProxy, time.Minute); role != wire.RoleClient || err != nil {
 			t.Fatalf("Greet = %v, %v", role, err)
 		}
 		cb := New(b, Config{})

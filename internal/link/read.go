@@ -126,9 +126,13 @@ func (c *Conn) expectPreface(br *bufio.Reader) error {
 	if err := c.readBody(br, b[:]); err != nil {
 		return err
 	}
+	return checkPeer(b, c.cfg.Peer)
+}
+
+func checkPeer(b [wire.PrefaceSize]byte, want wire.Role) error {
 	role, err := wire.ParsePreface(b)
-	if err == nil && role != wire.RoleProxy {
-		err = wire.Errorf(wire.CodeProtocol, "the other side is no proxy")
+	if err == nil && role != want {
+		err = wire.Errorf(wire.CodeProtocol, "the other side is a %v, not a %v", role, want)
 	}
 	return err
 }

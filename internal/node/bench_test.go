@@ -51,7 +51,7 @@ func benchPair(b *testing.B) *bencher {
 	go func() {
 		nc, err := ln.Accept()
 		if err == nil {
-			_, err = link.Greet(nc, time.Second)
+			_, err = link.Greet(nc, wire.RoleProxy, time.Second)
 			p.conn = link.New(nc, link.Config{})
 		}
 		accepted <- err

@@ -20,6 +20,7 @@ import (
 
 	"github.com/infinicache/infinicache/internal/lifecycle"
 	"github.com/infinicache/infinicache/internal/store"
+	"github.com/infinicache/infinicache/internal/tlslink"
 	"github.com/infinicache/infinicache/internal/wire"
 )
 
@@ -31,6 +32,10 @@ type Config struct {
 	// Dial connects to a proxy's address, host:port, and must give up with ctx.
 	// Nil means TCP.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
+	// Address is where Serve listens, as proxies see it: an IP address with a
+	// port. Empty where no proxy can dial the instance; it then refuses an
+	// invocation that names no proxy to dial.
+	Address string
 	// Memory is how many bytes the platform allows the process. It bounds what
 	// an invocation may ask the instance to hold, see store.CapacityOf. 0 means
 	// that nobody knows: then every invocation must name a capacity.
@@ -47,8 +52,9 @@ type Node struct {
 	cfg      Config
 	log      *slog.Logger
 	instance wire.Instance
-	origin   time.Time      // of the machine's clock
-	running  sync.WaitGroup // dials and links
+	identity *tlslink.Identity // nil without Address
+	origin   time.Time         // of the machine's clock
+	running  sync.WaitGroup    // dials and links
 
 	mu       sync.Mutex
 	closed   bool
@@ -87,6 +93,12 @@ func New(cfg Config) (*Node, error) {
 		history: newHistory(),
 	}
 	rand.Read(n.instance[:]) // never fails
+	if cfg.Address != "" {
+		var err error
+		if n.identity, err = tlslink.New(); err != nil {
+			return nil, fmt.Errorf("node: %w", err)
+		}
+	}
 	n.log = cfg.Logger.With("instance", n.instance)
 	n.log.Debug("instance begins", "version", cfg.Version, "memory", cfg.Memory)
 	return n, nil

@@ -65,7 +65,7 @@ func (w *world) listen() {
 			if err != nil {
 				return
 			}
-			if role, err := link.Greet(nc, time.Second); err != nil || role != wire.RoleNode {
+			if role, err := link.Greet(nc, wire.RoleProxy, time.Second); err != nil || role != wire.RoleNode {
 				w.t.Errorf("greeting: role %v, %v", role, err)
 				nc.Close()
 				continue

@@ -17,6 +17,7 @@ type session struct {
 	requests uint64                // received
 	returned chan lifecycle.Reason // capacity 1
 	over     chan struct{}         // closed when Invoke returns
+	call     func(wire.Call)       // has the proxy dial the instance
 }
 
 // Invoke plays one session: payload is a wire.Invocation, the answer a
@@ -26,11 +27,21 @@ type session struct {
 //
 // The error is about the payload, and then no session took place.
 func (n *Node) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	return n.InvokeCalling(ctx, payload, nil)
+}
+
+// InvokeCalling is Invoke where the proxy may dial the instance: call has to tell it
+// to, each time, and must not block. It is used only if the invocation names no
+// proxy to dial and Serve runs.
+func (n *Node) InvokeCalling(ctx context.Context, payload []byte, call func(wire.Call)) ([]byte, error) {
 	inv, err := wire.DecodeInvocation(payload)
 	if err != nil {
 		return nil, err
 	}
-	s := &session{inv: inv, returned: make(chan lifecycle.Reason, 1), over: make(chan struct{})}
+	if inv.Proxy == "" && (call == nil || n.cfg.Address == "") {
+		return nil, wire.Errorf(wire.CodeRequest, "invoked without the address of a proxy, and no proxy can dial this instance")
+	}
+	s := &session{inv: inv, returned: make(chan lifecycle.Reason, 1), over: make(chan struct{}), call: call}
 	defer close(s.over)
 	refused, err := n.begin(s, timeLeft(ctx))
 	switch {

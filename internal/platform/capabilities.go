@@ -13,9 +13,12 @@ type Capabilities struct {
 	// SecondInstance tells that an invocation of a node in session runs in
 	// another instance of it. Where false it waits or is Throttled.
 	SecondInstance bool
-	// Inbound tells that the proxy can dial an instance. Where false the
-	// instance dials the proxy.
+	// Inbound tells that the proxy can dial an instance, and that the driver is
+	// an Inbound. Where false the instance dials the proxy.
 	Inbound bool
+	// TellsExit tells that an instance which ends in its session is reported as
+	// Exited. Where false that looks like any broken connection: Unavailable.
+	TellsExit bool
 	// Notice is how long an instance has between hearing of its end and its
 	// end. Zero means that it is ended without a word.
 	Notice time.Duration

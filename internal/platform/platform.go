@@ -9,6 +9,8 @@ package platform
 import (
 	"context"
 	"time"
+
+	"github.com/infinicache/infinicache/internal/wire"
 )
 
 // Driver runs sessions of the functions deployed on one platform. It is safe for
@@ -27,6 +29,17 @@ type Driver interface {
 	// session may run on. Every error matches *Error with errors.As; the Outcome
 	// beside an error equals the one within it.
 	Invoke(ctx context.Context, node int, payload []byte) (Outcome, error)
+}
+
+// Inbound is a Driver of a platform on which the proxy can dial instances; its
+// Capabilities say so.
+type Inbound interface {
+	Driver
+
+	// InvokeInbound is Invoke where the instance may ask to be dialled: called is
+	// given each of its calls, which Check accepts, while the session runs. It must
+	// not block.
+	InvokeInbound(ctx context.Context, node int, payload []byte, called func(wire.Call)) (Outcome, error)
 }
 
 // Outcome is what the platform tells of one session. A field that the platform

@@ -99,12 +99,16 @@ func (s *seat) runSession(session uint64, cause lifecycle.Cause) (lifecycle.Clas
 	cfg := &n.pool.cfg
 	secret := wire.Secret(cfg.Key, cfg.Epoch, n.id, session)
 	linger := n.pool.linger
-	if cause == lifecycle.WarmUp || cause == lifecycle.Backup {
+	if cause == lifecycle.WarmUp && !cfg.Hold || cause == lifecycle.Backup {
 		linger = brief
+	}
+	var fingerprint []byte
+	if cfg.Identity != nil {
+		fingerprint = cfg.Identity.Fingerprint[:]
 	}
 	payload, err := (&wire.Invocation{
 		Protocol: wire.Version, Node: n.id, Epoch: cfg.Epoch, Session: session,
-		Secret: secret[:], Proxy: cfg.Address, Linger: linger,
+		Secret: secret[:], Proxy: cfg.Address, Fingerprint: fingerprint, Linger: linger,
 		Capacity: cfg.Capacity, Adopt: cfg.Adopt,
 	}).Encode()
 	if err != nil {
@@ -116,7 +120,7 @@ func (s *seat) runSession(session uint64, cause lifecycle.Cause) (lifecycle.Clas
 		ctx, cancel = context.WithTimeout(ctx, longest+overrun)
 		defer cancel()
 	}
-	out, err := cfg.Driver.Invoke(ctx, int(n.id), payload)
+	out, err := n.pool.runInvocation(ctx, n.id, payload)
 	var failed *platform.Error
 	if errors.As(err, &failed) {
 		out = failed.Outcome

@@ -49,7 +49,7 @@ func newNode(p *Pool, id uint32) (*node, error) {
 		cfg.Seed = p.cfg.Seed + uint64(id) + uint64(i)<<32
 		cfg.Holdings = n.holdings
 		cfg.Replicas = p.cfg.Driver.Capabilities().SecondInstance
-		if every := p.cfg.WarmEvery; i == ordinary && every > 0 && p.cfg.Driver.Capabilities().Freezes {
+		if every := p.cfg.WarmEvery; i == ordinary && every > 0 {
 			cfg.WarmEvery, cfg.WarmPhase = every, lifecycle.WarmPhase(id, every)
 		}
 		m, err := lifecycle.NewNode(cfg)

@@ -20,6 +20,7 @@ import (
 	"github.com/infinicache/infinicache/internal/platform"
 	"github.com/infinicache/infinicache/internal/pricing"
 	"github.com/infinicache/infinicache/internal/spend"
+	"github.com/infinicache/infinicache/internal/tlslink"
 	"github.com/infinicache/infinicache/internal/wire"
 )
 
@@ -34,8 +35,15 @@ type Config struct {
 	// Key is the pool's secret, at least 16 bytes; sessions' secrets are made
 	// from it.
 	Key []byte
-	// Address is where instances dial the proxy, host:port.
+	// Address is where instances dial the proxy, host:port. Empty has the proxy
+	// dial the instances, which the platform must allow.
 	Address string
+	// Dial connects to an instance's address, host:port, and must give up with ctx.
+	// Nil means TCP. It is not used with an Address.
+	Dial func(ctx context.Context, addr string) (net.Conn, error)
+	// Identity is the proxy's own for links that are TLS; nil for links without.
+	// With an Address whoever accepts links for the pool makes them TLS by it.
+	Identity *tlslink.Identity
 	// Capacity is how many bytes of chunks, with what is kept beside them, an
 	// instance holds at most.
 	Capacity int64
@@ -45,9 +53,13 @@ type Config struct {
 	// Limits bounds what the pool spends.
 	Limits Limits
 	// WarmEvery is how often a node that holds something is woken only to keep
-	// its instance. Default 1 min; negative is never. It does not apply where
-	// instances are not frozen.
+	// its instance. Default 1 min; negative is never.
 	WarmEvery time.Duration
+	// Hold has sessions that only keep an instance last as long as others: with a
+	// Linger that does not end by itself, and WarmEvery short, a node that holds
+	// something is in session nearly always. It is for platforms where an instance
+	// lives as long as its sessions.
+	Hold bool
 	// Lifecycle tunes the machines; zero fields take its defaults. FirstSession
 	// and Seed are set per node.
 	Lifecycle lifecycle.Config
@@ -91,7 +103,10 @@ func (c *Config) check() error {
 	complain(c.Nodes >= 1 && c.Nodes <= MaxNodes, "nodes is %d, allowed are 1 to %d", c.Nodes, MaxNodes)
 	complain(c.Epoch > 0, "epoch is 0, it starts at 1")
 	complain(len(c.Key) >= 16, "key has %d bytes, needs 16 at least", len(c.Key))
-	complain(c.Address != "", "address is missing")
+	if c.Driver != nil {
+		_, inbound := c.Driver.(platform.Inbound)
+		complain(c.Address != "" || inbound, "address is missing, and the platform has no way for the proxy to dial instances")
+	}
 	complain(c.Capacity > 0, "capacity is %d bytes, must be positive", c.Capacity)
 	if c.Driver != nil {
 		_, err := c.lingerOn()
@@ -156,6 +171,10 @@ func New(cfg Config) (*Pool, error) {
 	var err error
 	if p.budget, err = newBudget(&p.cfg); err != nil {
 		return nil, fmt.Errorf("pool: %w", err)
+	}
+	if p.cfg.Dial == nil {
+		var d net.Dialer
+		p.cfg.Dial = func(ctx context.Context, addr string) (net.Conn, error) { return d.DialContext(ctx, "tcp", addr) }
 	}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
 	if err := p.resize(cfg.Nodes); err != nil {
@@ -224,10 +243,12 @@ func (p *Pool) Epoch() uint64 { return p.cfg.Epoch }
 
 // Serve runs the link of a node that dialled and was greeted, until it ends. It
 // owns nc.
-func (p *Pool) Serve(nc net.Conn) {
+func (p *Pool) Serve(nc net.Conn) { p.serve(nc, p.cfg.Link) }
+
+func (p *Pool) serve(nc net.Conn, cfg link.Config) {
 	l := &nodeLink{
 		pool: p, number: p.links.Add(1),
-		conn: link.New(nc, p.cfg.Link), calls: map[uint32]*Call{},
+		conn: link.New(nc, cfg), calls: map[uint32]*Call{},
 	}
 	l.patience = time.AfterFunc(helloPatience, func() {
 		l.conn.Close(wire.Errorf(wire.CodeTimeout, "no hello within %v", helloPatience))

@@ -281,10 +281,10 @@ const (
 // greet finds out who dialled and serves the link.
 func (p *Proxy) greet(nc net.Conn, roles []wire.Role) {
 	stop := context.AfterFunc(p.ctx, func() { nc.Close() })
-	role, err := link.Greet(nc, greetPatience)
+	role, err := link.Greet(nc, wire.RoleProxy, greetPatience)
 	stop()
 	if err == nil && !allowed(role, roles) {
-		err = wire.Errorf(wire.CodeRequest, "role %d is not served at this address", role)
+		err = wire.Errorf(wire.CodeRequest, "links of a %v are not served at this address", role)
 	}
 	if err != nil {
 		p.log.Info("connection refused", "remote", nc.RemoteAddr(), "err", err)

@@ -69,7 +69,7 @@ func (p *Platform) Reclaim(number int) int {
 	for _, i := range taken {
 		p.net.Drop(i.Host)
 		p.net.Thaw(i.Host)
-		i.run.Close()
+		i.shut()
 	}
 	return len(taken)
 }
@@ -95,7 +95,7 @@ func (p *Platform) Take(number, n int) bool {
 	p.mu.Unlock()
 	p.net.Drop(i.Host)
 	p.net.Thaw(i.Host)
-	i.run.Close()
+	i.shut()
 	return true
 }
 

@@ -62,5 +62,5 @@ func (p *Platform) lastWords(i *Instance, left time.Duration) {
 	p.mu.Unlock()
 	p.net.Drop(i.Host)
 	p.net.Thaw(i.Host)
-	i.run.Close()
+	i.shut()
 }

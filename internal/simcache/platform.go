@@ -13,6 +13,7 @@ import (
 	"github.com/infinicache/infinicache/internal/node"
 	"github.com/infinicache/infinicache/internal/platform"
 	"github.com/infinicache/infinicache/internal/simnet"
+	"github.com/infinicache/infinicache/internal/wire"
 )
 
 // Platform is a function platform by script: it freezes instances between
@@ -24,6 +25,7 @@ type Platform struct {
 	// Thaw is how long a frozen one takes. Default 5 ms.
 	Thaw time.Duration
 
+	pods bool // see Config.Pods
 	net  *simnet.Net
 	log  *slog.Logger
 	life context.Context
@@ -42,7 +44,10 @@ type Instance struct {
 	Node int
 	Host string // on the network
 
-	run  *node.Node
+	run *node.Node
+	// listener is where the proxy dials the instance; nil where it does not.
+	listener net.Listener
+
 	busy bool
 	gone bool
 	// leaving: it had its notice, gets no session any more and is not frozen.
@@ -51,6 +56,14 @@ type Instance struct {
 	// broken is closed when the caller of its session will not hear its end.
 	broken     chan struct{}
 	unanswered bool
+}
+
+// shut ends what the instance runs.
+func (i *Instance) shut() {
+	if i.listener != nil {
+		i.listener.Close()
+	}
+	i.run.Close()
 }
 
 func newPlatform(net *simnet.Net, log *slog.Logger) *Platform {
@@ -66,7 +79,7 @@ func newPlatform(net *simnet.Net, log *slog.Logger) *Platform {
 // Capabilities implements platform.Driver.
 func (p *Platform) Capabilities() platform.Capabilities {
 	return platform.Capabilities{
-		Name: "simulation", Freezes: true, SecondInstance: true,
+		Name: "simulation", Freezes: !p.pods, SecondInstance: !p.pods, Inbound: p.pods, TellsExit: true,
 		LongestSession: longestSession, Memory: 256 << 20,
 		Price: platform.Price{Quantum: time.Millisecond},
 	}
@@ -78,7 +91,12 @@ const longestSession = 15 * time.Minute
 var errUnanswered = errors.New("connection to the platform broke")
 
 // Invoke implements platform.Driver.
-func (p *Platform) Invoke(_ context.Context, number int, payload []byte) (platform.Outcome, error) {
+func (p *Platform) Invoke(ctx context.Context, number int, payload []byte) (platform.Outcome, error) {
+	return p.InvokeInbound(ctx, number, payload, nil)
+}
+
+// InvokeInbound implements platform.Inbound.
+func (p *Platform) InvokeInbound(_ context.Context, number int, payload []byte, called func(wire.Call)) (platform.Outcome, error) {
 	p.mu.Lock()
 	p.invokes++
 	if p.throttle > 0 {
@@ -88,6 +106,10 @@ func (p *Platform) Invoke(_ context.Context, number int, payload []byte) (platfo
 		return platform.Outcome{}, &platform.Error{Kind: platform.Throttled, Node: number}
 	}
 	i, cold, err := p.pick(number)
+	if errors.Is(err, platform.Throttled) {
+		p.mu.Unlock()
+		return platform.Outcome{}, &platform.Error{Kind: platform.Throttled, Node: number}
+	}
 	if err != nil {
 		p.mu.Unlock()
 		return platform.Outcome{}, &platform.Error{Kind: platform.Unavailable, Node: number, Err: err}
@@ -101,7 +123,7 @@ func (p *Platform) Invoke(_ context.Context, number int, payload []byte) (platfo
 	ended := make(chan answer, 1)
 	p.work.Go(func() {
 		defer cancel(nil)
-		ended <- p.play(session, i, payload, cold, lag)
+		ended <- p.play(session, i, payload, called, cold, lag)
 	})
 	select {
 	case a := <-ended:
@@ -118,7 +140,7 @@ type answer struct {
 }
 
 // play lets an instance live through one session.
-func (p *Platform) play(ctx context.Context, i *Instance, payload []byte, cold bool, lag time.Duration) answer {
+func (p *Platform) play(ctx context.Context, i *Instance, payload []byte, called func(wire.Call), cold bool, lag time.Duration) answer {
 	began := time.Now()
 	if cold {
 		time.Sleep(p.Start + lag)
@@ -131,12 +153,12 @@ func (p *Platform) play(ctx context.Context, i *Instance, payload []byte, cold b
 	}
 	ctx, done := context.WithTimeout(ctx, longestSession)
 	defer done()
-	said, err := i.run.Invoke(ctx, payload)
+	said, err := i.run.InvokeCalling(ctx, payload, called)
 
 	p.mu.Lock()
 	gone := i.gone
 	i.busy = false
-	if !gone && !i.leaving {
+	if !gone && !i.leaving && !p.pods {
 		p.net.Freeze(i.Host)
 	}
 	p.mu.Unlock()
@@ -156,15 +178,29 @@ func (p *Platform) pick(number int) (i *Instance, cold bool, err error) {
 		if !i.busy {
 			return i, false, nil
 		}
+		if p.pods && !i.leaving {
+			return nil, false, platform.Throttled
+		}
 	}
 	p.started++
 	i = &Instance{Node: number, Host: fmt.Sprintf("node/%d.%d", number, p.started)}
-	i.run, err = node.New(node.Config{
+	cfg := node.Config{
 		Memory: 256 << 20, Logger: p.log,
 		Dial: func(ctx context.Context, addr string) (net.Conn, error) { return p.net.Dial(ctx, i.Host, addr) },
-	})
-	if err != nil {
+	}
+	if p.pods {
+		cfg.Address = i.Host + ":8022"
+	}
+	if i.run, err = node.New(cfg); err != nil {
 		return nil, false, err
+	}
+	if p.pods {
+		l, err := p.net.Listen(cfg.Address)
+		if err != nil {
+			return nil, false, err
+		}
+		i.listener = l
+		p.work.Go(func() { i.run.Serve(p.life, l) })
 	}
 	p.instances[number] = append(p.instances[number], i)
 	if p.hidden[number] > 0 {
@@ -230,6 +266,6 @@ func (p *Platform) end() {
 	p.work.Wait()
 	for _, i := range all {
 		p.net.Thaw(i.Host)
-		i.run.Close()
+		i.shut()
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/infinicache/infinicache/internal/pool"
 	"github.com/infinicache/infinicache/internal/pricing"
 	"github.com/infinicache/infinicache/internal/proxy"
+	"github.com/infinicache/infinicache/internal/tlslink"
 	"github.com/infinicache/infinicache/internal/wire"
 )
 
@@ -50,6 +51,17 @@ func newReign(w *Cache, host string, epoch uint64, journalDir string) *reign {
 		},
 		Shape: cfg.Shape, BackupEvery: cfg.Backup, Seed: cfg.Seed, Logger: cfg.Logger, JournalDir: journalDir,
 	}
+	if cfg.TLS {
+		identity, err := tlslink.Derive(r.cfg.Pool.Key)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		r.cfg.Pool.Identity = identity
+	}
+	if cfg.Pods {
+		r.cfg.Pool.Address = ""
+		r.cfg.Pool.Dial = func(ctx context.Context, addr string) (net.Conn, error) { return w.Net.Dial(ctx, host, addr) }
+	}
 	if cfg.Proxy != nil {
 		cfg.Proxy(&r.cfg)
 	}
@@ -70,6 +82,9 @@ func (r *reign) begin() (err error) {
 		l, err := w.Net.Listen(r.host + port)
 		if err != nil {
 			w.t.Fatal(err)
+		}
+		if id := r.cfg.Pool.Identity; id != nil && role == wire.RoleNode {
+			l = tlslink.Listener(l, id)
 		}
 		r.listeners = append(r.listeners, l)
 		parts.Go(func() {
@@ -200,6 +215,11 @@ var errDead = errors.New("the proxy is dead")
 
 // Invoke implements platform.Driver.
 func (c *claim) Invoke(ctx context.Context, number int, payload []byte) (platform.Outcome, error) {
+	return c.InvokeInbound(ctx, number, payload, nil)
+}
+
+// InvokeInbound implements platform.Inbound.
+func (c *claim) InvokeInbound(ctx context.Context, number int, payload []byte, called func(wire.Call)) (platform.Outcome, error) {
 	gone := func() (platform.Outcome, error) {
 		return platform.Outcome{}, &platform.Error{Kind: platform.Canceled, Node: number, Err: errDead}
 	}
@@ -210,7 +230,7 @@ func (c *claim) Invoke(ctx context.Context, number int, payload []byte) (platfor
 	}
 	ended := make(chan answer, 1)
 	go func() {
-		out, err := c.Platform.Invoke(ctx, number, payload)
+		out, err := c.Platform.InvokeInbound(ctx, number, payload, called)
 		ended <- answer{out, err}
 	}()
 	select {

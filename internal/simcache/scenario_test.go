@@ -28,6 +28,8 @@ type scenario struct {
 	warm     time.Duration // default never
 	backup   time.Duration // default never
 	proxy    func(*proxy.Config)
+	pods     bool // see Config
+	tls      bool
 
 	clients int // default 3
 	ops     int // of each client; default 40
@@ -128,6 +130,12 @@ var scenarios = []scenario{
 	{name: "notices", harm: []harm{giveNotice, giveNotice, noticeOne}, strikes: 10, hits: 0.9, failed: 5},
 	{name: "resizes", harm: []harm{resizePool}, strikes: 8, hits: 0.9, failed: 5},
 	{name: "spending", proxy: thrifty(3), hits: 0.35, failed: 50},
+	{name: "tls", tls: true, rules: breaks, drawn: 4, harm: []harm{reclaim, giveNotice}, strikes: 4, hits: 0.6, failed: 20},
+	{name: "pods", pods: true, tls: true, warm: 5 * time.Second, harm: []harm{giveNotice, giveNotice, reclaim}, strikes: 8, hits: 0.7, failed: 10},
+	{
+		name: "pods in a storm", pods: true, warm: 5 * time.Second, rules: slices.Concat(breaks, lateness, splits), drawn: 4,
+		harm: []harm{giveNotice, reclaim, stop, breakOff, throttle, slowStart}, strikes: 8, hits: 0.5, failed: 30,
+	},
 	{
 		name: "everything", warm: 10 * time.Second, backup: 3 * time.Second, proxy: thrifty(30),
 		rules: slices.Concat(breaks, lateness, splits, freezes), drawn: 4,

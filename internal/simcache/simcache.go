@@ -31,9 +31,14 @@ type Config struct {
 	// JournalDir is where the first proxy keeps its journal, and each later one a
 	// copy beside it; empty is nowhere.
 	JournalDir string
-	Seed       uint64
-	Logger     *slog.Logger
-	Proxy      func(*proxy.Config) // last changes
+	// Pods has the platform be one where an instance is not frozen, the proxy dials
+	// it, and a node has one at a time: the machine of a container platform.
+	Pods bool
+	// TLS has the links of nodes be TLS.
+	TLS    bool
+	Seed   uint64
+	Logger *slog.Logger
+	Proxy  func(*proxy.Config) // last changes
 }
 
 // Cache is one cache, running.
@@ -73,6 +78,7 @@ func New(t testing.TB, cfg Config) *Cache {
 	}
 	w := &Cache{Net: simnet.New(cfg.Seed), t: t, cfg: cfg}
 	w.Platform = newPlatform(w.Net, cfg.Logger)
+	w.Platform.pods = cfg.Pods
 	t.Cleanup(w.Stop)
 	r := newReign(w, "proxy", 1, cfg.JournalDir)
 	if err := r.begin(); err != nil {

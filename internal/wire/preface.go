@@ -1,5 +1,7 @@
 package wire
 
+import "strconv"
+
 // Version is the protocol version that this package speaks.
 const Version = 1
 
@@ -14,6 +16,19 @@ const (
 	RoleNode   Role = 2
 	RoleProxy  Role = 3 // in the answer to a preface
 )
+
+// String is the role's name.
+func (r Role) String() string {
+	switch r {
+	case RoleClient:
+		return "client"
+	case RoleNode:
+		return "node"
+	case RoleProxy:
+		return "proxy"
+	}
+	return "role " + strconv.Itoa(int(r))
+}
 
 // Preface is "ICW" and NUL, the version, the role, and two zero bytes. The
 // dialling side sends its own at once; the accepting side answers with one of

@@ -17,7 +17,7 @@ type ProbeResult struct {
 	Version  string   `json:"version"` // of the program
 	Memory   int64    `json:"memory"`  // bytes, 0 if the instance does not know
 	// Reached tells that a connection to the address came about, and that what
-	// answers there is a proxy that speaks this protocol.
+	// answers there, with TLS or without, is a proxy that speaks this protocol.
 	Reached bool `json:"reached"`
 	// Milliseconds is how long that took.
 	Milliseconds float64 `json:"milliseconds"`

@@ -109,6 +109,7 @@ func New(cfg Config) (*Driver, error) {
 		Name:           cfg.Name,
 		Freezes:        true,
 		SecondInstance: cfg.Reserved != 1,
+		TellsExit:      true,
 		Notice:         cfg.Notice,
 		LongestSession: cfg.Timeout,
 		Memory:         cfg.Memory,

@@ -1,0 +1,70 @@
+package pool
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"github.com/infinicache/infinicache/internal/platform"
+	"github.com/infinicache/infinicache/internal/tlslink"
+	"github.com/infinicache/infinicache/internal/wire"
+)
+
+const (
+	// dialPatience is how long an instance may take to answer a dial.
+	dialPatience = 2 * time.Second
+	// dialTries is how often an instance that called is dialled, and dialPause the
+	// time between. If none succeeds it calls again, or returns.
+	dialTries = 3
+	dialPause = 100 * time.Millisecond
+)
+
+// runInvocation runs one session of a node. Where instances do not dial the proxy,
+// it dials those that call.
+func (p *Pool) runInvocation(ctx context.Context, node uint32, payload []byte) (platform.Outcome, error) {
+	if p.cfg.Address != "" {
+		return p.cfg.Driver.Invoke(ctx, int(node), payload)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	return p.cfg.Driver.(platform.Inbound).InvokeInbound(ctx, int(node), payload, func(c wire.Call) {
+		p.work.Go(func() { p.answerCall(ctx, node, c) })
+	})
+}
+
+// answerCall dials an instance that called and serves the link, which may outlive
+// the session. ctx ends with the session.
+func (p *Pool) answerCall(ctx context.Context, node uint32, c wire.Call) {
+	for try := range dialTries {
+		nc, err := p.reach(ctx, c)
+		if err == nil {
+			greeting := wire.Preface(wire.RoleProxy)
+			cfg := p.cfg.Link
+			cfg.Greeting, cfg.Peer = &greeting, wire.RoleNode
+			p.serve(nc, cfg)
+			return
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		p.log.Info("instance not reached", "node", node, "address", c.Address, "try", try+1, "err", err)
+		select {
+		case <-time.After(dialPause):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// reach connects to an instance.
+func (p *Pool) reach(ctx context.Context, c wire.Call) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialPatience)
+	defer cancel()
+	nc, err := p.cfg.Dial(ctx, c.Address)
+	if err != nil || p.cfg.Identity == nil {
+		return nc, err
+	}
+	var peer tlslink.Fingerprint
+	copy(peer[:], c.Fingerprint) // one that is missing fits no key
+	return tlslink.Client(ctx, nc, p.cfg.Identity, peer)
+}

@@ -1,0 +1,95 @@
+package simcache
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/infinicache/infinicache/internal/pricing"
+	"github.com/infinicache/infinicache/internal/proxy"
+)
+
+func TestProxyDialsNodes(t *testing.T) {
+	for _, secured := range []bool{false, true} {
+		t.Run(fmt.Sprintf("tls %v", secured), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := New(t, Config{Pods: true, TLS: secured})
+				c := w.Client()
+				want := content(1, 10<<20)
+				if _, err := c.PutBytes(t.Context(), "k", want); err != nil {
+					t.Fatal(err)
+				}
+				for range 3 {
+					time.Sleep(20 * time.Second)
+					if got, err := c.GetBytes(t.Context(), "k"); err != nil || !bytes.Equal(got, want) {
+						t.Fatalf("get: %v, equal %v", err, bytes.Equal(got, want))
+					}
+				}
+				if _, started := w.Platform.Invocations(); started != 12 {
+					t.Errorf("%d instances were started for 12 chunks, want 12", started)
+				}
+				w.NothingUnexplained()
+			})
+		})
+	}
+}
+
+func TestNodesDialOverTLS(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := New(t, Config{TLS: true})
+		c := w.Client()
+		want := content(2, 25<<20)
+		if _, err := c.PutBytes(t.Context(), "k", want); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if got, err := c.GetBytes(t.Context(), "k"); err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("get: %v, equal %v", err, bytes.Equal(got, want))
+		}
+		w.NothingUnexplained()
+	})
+}
+
+// Held nodes are in session nearly always: a session that has to end is followed by
+// another, and no instance is idle for long.
+func TestHeldNodesAreAlwaysInSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := New(t, Config{Pods: true, Warm: 2 * time.Second, Proxy: func(c *proxy.Config) {
+			c.Pool.Hold = true
+			c.Pool.Linger = pricing.Fixed(time.Hour)
+		}})
+		c := w.Client()
+		want := content(3, 10<<20)
+		if _, err := c.PutBytes(t.Context(), "k", want); err != nil {
+			t.Fatal(err)
+		}
+		var idle int
+		for range 50 { // minutes
+			time.Sleep(time.Minute)
+			if w.Platform.Busy() < 12 {
+				time.Sleep(4 * time.Second)
+				if n := w.Platform.Busy(); n < 12 {
+					idle++
+					t.Logf("%d of 12 are in session 4 s after one ended", n)
+				}
+			}
+		}
+		if idle > 0 {
+			t.Errorf("nodes were idle for more than 4 s in %d of 50 minutes", idle)
+		}
+		before, _ := w.Platform.Invocations()
+		if before > 12*6 {
+			t.Errorf("%d sessions of 15 min in 50 min, want about 4 for each of 12 nodes", before)
+		}
+		if got, err := c.GetBytes(t.Context(), "k"); err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("get: %v, equal %v", err, bytes.Equal(got, want))
+		}
+		time.Sleep(2 * time.Hour) // nobody reads it: not kept any longer
+		if n := w.Platform.Busy(); n != 0 {
+			t.Errorf("%d nodes are held for what nobody has asked for in two hours", n)
+		}
+		w.NothingUnexplained()
+	})
+}
