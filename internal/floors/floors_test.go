@@ -28,21 +28,24 @@ var floors = map[string]int{
 	"internal/door/redis": 3,
 	"internal/deploy":     2,
 
-	"internal/pool":                 2,
-	"internal/node":                 2,
-	"internal/emulator":             2,
-	"internal/platform/lambda":      2,
-	"internal/platform/conformance": 2,
+	"internal/pool":                       2,
+	"internal/node":                       2,
+	"internal/emulator":                   2,
+	"internal/platform/lambda":            2,
+	"internal/platform/knative":           2,
+	"internal/platform/knative/miniature": 2,
+	"internal/platform/conformance":       2,
 
-	"internal/link":     1,
-	"internal/tlslink":  1,
-	"internal/stripe":   1,
-	"internal/catalog":  1,
-	"internal/store":    1,
-	"internal/platform": 1,
-	"internal/trace":    1,
-	"internal/journal":  1,
-	"internal/simnet":   1,
+	"internal/link":       1,
+	"internal/tlslink":    1,
+	"internal/activation": 1,
+	"internal/stripe":     1,
+	"internal/catalog":    1,
+	"internal/store":      1,
+	"internal/platform":   1,
+	"internal/trace":      1,
+	"internal/journal":    1,
+	"internal/simnet":     1,
 
 	"internal/wire":      -1,
 	"internal/resp":      0,
@@ -61,9 +64,10 @@ var floors = map[string]int{
 
 // testSupport are the packages that exist for tests, which alone import them.
 var testSupport = map[string]bool{
-	"internal/simnet":               true,
-	"internal/simcache":             true,
-	"internal/platform/conformance": true,
+	"internal/simnet":                     true,
+	"internal/simcache":                   true,
+	"internal/platform/conformance":       true,
+	"internal/platform/knative/miniature": true,
 }
 
 // nodeNever are the packages, each with all below it, that the function's
@@ -77,6 +81,7 @@ var nodeNever = []string{
 	"k8s.io",
 	module + "/internal/emulator",
 	module + "/internal/platform/lambda",
+	module + "/internal/platform/knative",
 	module + "/internal/pool",
 	module + "/internal/proxy",
 	module + "/internal/door",

@@ -1,0 +1,182 @@
+package activation
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/infinicache/infinicache/internal/wire"
+)
+
+// serve runs a function and gives the URL at which it is invoked.
+func serve(t *testing.T, cfg Config) string {
+	t.Helper()
+	s := httptest.NewServer(New(cfg))
+	t.Cleanup(s.Close)
+	return s.URL + Path
+}
+
+// post invokes; a payload in the header where the body is empty.
+func post(t *testing.T, ctx context.Context, url, limit, header, body string) *http.Response {
+	t.Helper()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set(LimitHeader, limit)
+	if header != "" {
+		req.Header.Set(PayloadHeader, header)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { res.Body.Close() })
+	return res
+}
+
+// events reads a stream to its end.
+func events(t *testing.T, r io.Reader) (all []Event) {
+	t.Helper()
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, MaxLine)
+	for lines.Scan() {
+		var e Event
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			t.Fatalf("line %q: %v", lines.Text(), err)
+		}
+		all = append(all, e)
+	}
+	return all
+}
+
+func echo(_ context.Context, payload []byte, _ func(wire.Call)) ([]byte, error) { return payload, nil }
+
+func TestSessionFromBodyAndFromHeader(t *testing.T) {
+	url := serve(t, Config{Function: echo, Name: "i", Init: 7 * time.Millisecond})
+	for i, res := range []*http.Response{
+		post(t, t.Context(), url, "1000", "", `{"a":1}`),
+		post(t, t.Context(), url, "1000", base64.StdEncoding.EncodeToString([]byte(`{"a":1}`)), ""),
+	} {
+		all := events(t, res.Body)
+		last := all[len(all)-1]
+		if res.StatusCode != http.StatusOK || res.Header.Get(Header) != Version || last.End == nil {
+			t.Fatalf("answer %v, events %+v", res.Status, all)
+		}
+		if string(last.End.Payload) != `{"a":1}` || last.End.Failure != nil {
+			t.Errorf("end = %+v", last.End)
+		}
+		if cold := last.End.InitMilliseconds == 7; cold != (i == 0) {
+			t.Errorf("session %d: init %v", i, last.End.InitMilliseconds)
+		}
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	url := serve(t, Config{Function: echo})
+	for _, tt := range []struct {
+		name, limit, header, body string
+		status                    int
+	}{
+		{"no limit", "", "", "{}", http.StatusBadRequest},
+		{"limit of nothing", "0", "", "{}", http.StatusBadRequest},
+		{"limit of years", "99999999999", "", "{}", http.StatusBadRequest},
+		{"not JSON", "1000", "", "{", http.StatusBadRequest},
+		{"no payload", "1000", "", "", http.StatusBadRequest},
+		{"not base64", "1000", "*", "", http.StatusBadRequest},
+		{"too large", "1000", "", `"` + strings.Repeat("x", MaxPayload) + `"`, http.StatusRequestEntityTooLarge},
+	} {
+		res := post(t, t.Context(), url, tt.limit, tt.header, tt.body)
+		if res.StatusCode != tt.status || res.Header.Get(Header) == "" {
+			t.Errorf("%s: %v, header %q, want %d", tt.name, res.Status, res.Header.Get(Header), tt.status)
+		}
+	}
+}
+
+func TestCallsBeatsAndFailures(t *testing.T) {
+	url := serve(t, Config{Beat: time.Millisecond, Function: func(_ context.Context, payload []byte, call func(wire.Call)) ([]byte, error) {
+		switch string(payload) {
+		case `"call"`:
+			call(wire.Call{Address: "127.0.0.1:1"})
+			<-time.After(20 * time.Millisecond)
+			return []byte(`1`), nil
+		case `"error"`:
+			return nil, errors.New("no")
+		case `"panic"`:
+			panic("oh")
+		case `"large"`:
+			return []byte(`"` + strings.Repeat("x", MaxAnswer) + `"`), nil
+		}
+		return []byte(`{`), nil // not JSON
+	}})
+	var calls, beats int
+	for _, e := range events(t, post(t, t.Context(), url, "1000", "", `"call"`).Body) {
+		switch {
+		case e.Call != nil && e.Call.Address == "127.0.0.1:1":
+			calls++
+		case e == (Event{}):
+			beats++
+		}
+	}
+	if calls != 1 || beats < 3 {
+		t.Errorf("%d calls and %d beats", calls, beats)
+	}
+	for payload, want := range map[string]Fault{`"error"`: Failed, `"panic"`: Failed, `"large"`: TooLarge, `"nonsense"`: Failed} {
+		all := events(t, post(t, t.Context(), url, "1000", "", payload).Body)
+		last := all[len(all)-1]
+		if last.End == nil || last.End.Failure == nil || last.End.Failure.Fault != want {
+			t.Errorf("%s ends with %+v, want %s", payload, last.End, want)
+		}
+	}
+}
+
+func TestOneSessionAtATime(t *testing.T) {
+	began := make(chan struct{}, 64)
+	url := serve(t, Config{Patience: 20 * time.Millisecond, Function: func(ctx context.Context, _ []byte, _ func(wire.Call)) ([]byte, error) {
+		began <- struct{}{}
+		<-ctx.Done()
+		return []byte(`1`), nil
+	}})
+	ctx, leave := context.WithCancel(t.Context())
+	post(t, ctx, url, "60000", "", "1")
+	<-began
+	if res := post(t, t.Context(), url, "60000", "", "1"); res.StatusCode != http.StatusConflict {
+		t.Errorf("a second session: %v", res.Status)
+	}
+	leave() // whoever invoked is gone: the session ends, and the next one begins
+	for end := time.Now().Add(5 * time.Second); ; {
+		res := post(t, t.Context(), url, "100", "", "1")
+		if res.StatusCode == http.StatusOK {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("after the first session: %v", res.Status)
+		}
+	}
+}
+
+func TestOverrun(t *testing.T) {
+	ended, deaf := make(chan struct{}), make(chan struct{})
+	defer close(deaf)
+	url := serve(t, Config{
+		Overrun: 20 * time.Millisecond, OnOverrun: func() { close(ended) },
+		Function: func(context.Context, []byte, func(wire.Call)) ([]byte, error) {
+			<-deaf
+			return []byte(`1`), nil
+		},
+	})
+	all := events(t, post(t, t.Context(), url, "30", "", "1").Body)
+	last := all[len(all)-1]
+	if last.End == nil || last.End.Failure == nil || last.End.Failure.Fault != TimedOut {
+		t.Errorf("ends with %+v", last.End)
+	}
+	<-ended
+}
