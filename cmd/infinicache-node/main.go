@@ -1,6 +1,6 @@
 // Command infinicache-node is the function that holds a cache's chunks. It runs
-// where functions run, AWS Lambda or the platform that `infinicache up` embeds,
-// and is of no use at a prompt.
+// where functions run: on AWS Lambda or the platform that `infinicache up` embeds,
+// and as an HTTP service on Knative or Cloud Run. It is of no use at a prompt.
 package main
 
 import (
@@ -10,19 +10,25 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
 	"runtime"
 	"runtime/debug"
 	"strconv"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"github.com/infinicache/infinicache/internal/node"
+	"github.com/infinicache/infinicache/internal/wire"
 )
 
 // version is set when the binary is linked.
 var version = "devel"
+
+// started is when the process did, all but what Go itself needs.
+var started = time.Now()
 
 func main() {
 	show := flag.Bool("version", false, "print the version and exit")
@@ -31,38 +37,53 @@ func main() {
 		fmt.Println("infinicache-node", version)
 		return
 	}
-	if os.Getenv("AWS_LAMBDA_RUNTIME_API") == "" {
-		fmt.Fprintln(os.Stderr, "infinicache-node is the function that holds a cache's chunks: a function platform starts it.\n"+
-			"Deploy it to one, or run `infinicache up`, which brings its own.")
-		os.Exit(2)
+	os.Exit(run())
+}
+
+// run plays the function until the platform ends it, and returns the exit code.
+func run() int {
+	var err error
+	switch {
+	case os.Getenv("AWS_LAMBDA_RUNTIME_API") != "":
+		err = runLambda()
+	case os.Getenv("PORT") != "":
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+		defer stop()
+		err = runService(ctx)
+	default:
+		err = errors.New("this is the function that holds a cache's chunks: a function platform starts it.\n" +
+			"Deploy it to one (`infinicache deploy --help`), or run `infinicache up`, which brings its own.")
 	}
-	h, err := configure()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "infinicache-node:", err)
-		os.Exit(2)
+		return 2
 	}
+	return 0
+}
+
+// runLambda asks the Runtime API for sessions.
+func runLambda() error {
+	frugal()
+	level, err := logLevel("AWS_LAMBDA_LOG_LEVEL")
+	memory, err2 := memoryLimit(os.Getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"))
+	notice, err3 := noticeOf(os.Getenv("INFINICACHE_NOTICE"), lambdaNotice)
+	if err := errors.Join(err, err2, err3); err != nil {
+		return err
+	}
+	n, err := node.New(node.Config{Memory: memory, Version: version, Logger: logger(level)})
+	if err != nil {
+		return err
+	}
+	h := &handler{node: n, notice: notice}
 	lambda.StartWithOptions(h, lambda.WithEnableSIGTERM(func() {
 		h.leave()
 		os.Exit(0)
 	}))
+	return nil
 }
 
-// configure reads the environment, which is the platform's, and reports all
-// that is wrong with it.
-func configure() (*handler, error) {
-	frugal()
-	level, err := logLevel(os.Getenv("AWS_LAMBDA_LOG_LEVEL"))
-	memory, err2 := memoryLimit(os.Getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"))
-	notice, err3 := noticeOf(os.Getenv("INFINICACHE_NOTICE"))
-	if err := errors.Join(err, err2, err3); err != nil {
-		return nil, err
-	}
-	n, err := node.New(node.Config{
-		Memory:  memory,
-		Version: version,
-		Logger:  slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
-	})
-	return &handler{node: n, notice: notice}, err
+func logger(level slog.Level) *slog.Logger {
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 }
 
 // frugal keeps the Go heap small: the function's memory is for chunks, which lie
@@ -75,8 +96,9 @@ func frugal() {
 	runtime.GOMAXPROCS(1)
 }
 
-// logLevel reads the platform's name of a level; none means INFO.
-func logLevel(name string) (level slog.Level, err error) {
+// logLevel reads a variable with the platform's name of a level; none means INFO.
+func logLevel(variable string) (level slog.Level, err error) {
+	name := os.Getenv(variable)
 	switch name {
 	case "":
 		return slog.LevelInfo, nil
@@ -86,7 +108,7 @@ func logLevel(name string) (level slog.Level, err error) {
 		return slog.LevelError, nil
 	}
 	if err := level.UnmarshalText([]byte(name)); err != nil {
-		return 0, fmt.Errorf("AWS_LAMBDA_LOG_LEVEL is %q, allowed are TRACE, DEBUG, INFO, WARN, ERROR and FATAL", name)
+		return 0, fmt.Errorf("%s is %q, allowed are TRACE, DEBUG, INFO, WARN, ERROR and FATAL", variable, name)
 	}
 	return level, nil
 }
@@ -112,6 +134,12 @@ type handler struct {
 }
 
 func (h *handler) Invoke(ctx context.Context, payload []byte) (answer []byte, err error) {
+	return h.play(ctx, payload, nil)
+}
+
+// play is a session, or the answer to a probe. call is nil where no proxy can dial
+// the instance.
+func (h *handler) play(ctx context.Context, payload []byte, call func(wire.Call)) (answer []byte, err error) {
 	h.going.Add(1)
 	defer h.going.Add(-1)
 	defer func() {
@@ -119,23 +147,28 @@ func (h *handler) Invoke(ctx context.Context, payload []byte) (answer []byte, er
 			err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
 		}
 	}()
-	return h.node.Invoke(ctx, payload)
+	if p, ok := wire.DecodeProbe(payload); ok {
+		return h.node.Probe(ctx, p)
+	}
+	return h.node.InvokeCalling(ctx, payload, call)
 }
 
 const (
-	// defaultNotice is how long after it said so AWS Lambda kills a process, if it
+	// lambdaNotice is how long after it said so AWS Lambda kills a process, if it
 	// has an internal extension, as WithEnableSIGTERM registers.
-	defaultNotice = 500 * time.Millisecond
+	lambdaNotice = 500 * time.Millisecond
+	// serviceNotice is how long after SIGTERM Cloud Run kills one.
+	serviceNotice = 10 * time.Second
 	// answerTime is what the answer of a session under way then has to reach the
 	// platform, on the same machine.
 	answerTime = 50 * time.Millisecond
 )
 
-// noticeOf reads how long after SIGTERM the platform kills the process, from a
-// variable that is for platforms that give another time than AWS Lambda.
-func noticeOf(text string) (time.Duration, error) {
+// noticeOf reads how long after it said so the platform kills the process, from a
+// variable that is for platforms that give another time than usual.
+func noticeOf(text string, usual time.Duration) (time.Duration, error) {
 	if text == "" {
-		return defaultNotice, nil
+		return usual, nil
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d <= 0 {
