@@ -27,7 +27,7 @@ const (
 
 // TestLingerTable plays requests at random times to one node and writes down what
 // each policy makes of them. Run with -rewrite to make the tables anew; they are in
-// docs/design.md too.
+// docs/design.md too, that of Cloud Run in docs/portability.md.
 func TestLingerTable(t *testing.T) {
 	datadriven.RunTest(t, "testdata/linger", func(t *testing.T, d *datadriven.TestData) string {
 		var name string
