@@ -16,15 +16,16 @@ func (p *Pool) Leave(node uint32, leaving bool) {
 	}
 }
 
-// Promised tells whether a store on a node is under way, or about to be.
-func (p *Pool) Promised(node uint32) bool {
+// Used is how many bytes of a node are promised to stores that are under way, or
+// about to be, and how many chunks its instances hold that were not freed.
+func (p *Pool) Used(node uint32) (promised int64, chunks int) {
 	n := p.node(node)
 	if n == nil {
-		return false
+		return 0, 0
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.reserved > 0
+	return n.reserved, n.chunks()
 }
 
 // Emptied says that all was moved away from a node that leaves. It is drained until

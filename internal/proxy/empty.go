@@ -18,11 +18,8 @@ const (
 	// emptyPause is between two looks at nodes that are being emptied: versions that
 	// were under way at the beginning are committed there meanwhile.
 	emptyPause = 200 * time.Millisecond
-	// emptyLooks is how often in a row nothing must be found there. A chunk that was
-	// stored just before the first of them has its place in the catalog by the next.
-	emptyLooks = 2
 	// uploadPatience is how long a version under way is waited for. Then it fails,
-	// as unavailable.
+	// as unavailable. Readers of versions that were replaced are waited for as long.
 	uploadPatience = 30 * time.Second
 )
 
@@ -50,14 +47,12 @@ func (p *Proxy) empty(ctx context.Context, nodes []uint32, progress func(done, t
 	}()
 	began := time.Now()
 	ticks := newTicks(progress)
-	for idle, quiet := 0, 0; ; {
-		promised := slices.ContainsFunc(nodes, p.pool.Promised)
+	for idle := 0; ; {
+		promised, chunks := p.used(nodes) // before the catalog is looked at: it hears later
 		under := p.uploads.on(leave, p.pool.Lasting())
 		held := p.holdingsOn(leave)
-		if quiet++; promised || len(under)+len(held) > 0 {
-			quiet = 0
-		}
-		if quiet == emptyLooks {
+		patient := time.Since(began) <= uploadPatience
+		if len(under)+len(held) == 0 && promised == 0 && (chunks == 0 || !patient) {
 			return nil
 		}
 		if idle > emptyRounds && len(held) > 0 {
@@ -76,7 +71,7 @@ func (p *Proxy) empty(ctx context.Context, nodes []uint32, progress func(done, t
 		if idle > 1 {
 			p.abandon(held)
 		}
-		if time.Since(began) > uploadPatience {
+		if !patient {
 			p.uploads.giveUp(under)
 		}
 		select {
@@ -85,6 +80,16 @@ func (p *Proxy) empty(ctx context.Context, nodes []uint32, progress func(done, t
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// used sums up what the pool knows to be on nodes, or on its way there.
+func (p *Proxy) used(nodes []uint32) (promised int64, chunks int) {
+	for _, node := range nodes {
+		bytes, count := p.pool.Used(node)
+		promised += bytes
+		chunks += count
+	}
+	return promised, chunks
 }
 
 // abandon has those of held that are out of reach be held by nobody, and made anew

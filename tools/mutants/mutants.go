@@ -225,6 +225,14 @@ var mutants = []mutant{
 		old: `p.empty(ctx, leave, progress)`, new: `p.empty(ctx, leave[:0], progress)`,
 	},
 	{
+		name: "place chunks on a drained node", file: "internal/proxy/drained.go", tests: workloads + " -run TestDrain",
+		old: `p.pool.Emptied(node)`, new: `p.pool.Leave(node, false)`,
+	},
+	{
+		name: "drain nodes of which readers need chunks", file: "internal/proxy/empty.go", tests: workloads + " -run TestDrain",
+		old: `(chunks == 0 || !patient)`, new: `(chunks >= 0 || !patient)`,
+	},
+	{
 		name: "let a node sleep that is drained", file: "internal/proxy/drain.go", tests: workloads + " -run TestNotice",
 		old: `		defer p.pool.Hold(node, instance)()
 `, new: ``,
