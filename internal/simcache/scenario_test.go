@@ -127,7 +127,7 @@ var scenarios = []scenario{
 	{name: "backups", warm: 10 * time.Second, backup: 3 * time.Second, harm: []harm{loseOne, loseOne, swap}, strikes: 16, hits: 0.85, failed: 5},
 	{name: "notices", harm: []harm{giveNotice, giveNotice, noticeOne}, strikes: 10, hits: 0.9, failed: 5},
 	{name: "resizes", harm: []harm{resizePool}, strikes: 8, hits: 0.9, failed: 5},
-	{name: "deployments", harm: []harm{deploy}, strikes: 5, hits: 0.9, failed: 5},
+	{name: "deployments", harm: []harm{deploy}, strikes: 5, hits: 1, failed: 5},
 	{name: "spending", proxy: thrifty(3), hits: 0.35, failed: 50},
 	{
 		name: "everything", warm: 10 * time.Second, backup: 3 * time.Second, proxy: thrifty(30),
