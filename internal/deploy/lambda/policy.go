@@ -49,7 +49,7 @@ func (p *Pool) Policy(party Party, region string) Policy {
 	case PartyDeployer:
 		s = p.deployerPolicy(region)
 	case PartyProxy:
-		s = []Statement{allow("InvokeNodes", p.functionARNs(region), "lambda:InvokeFunction")}
+		s = []Statement{allow("InvokeNodes", p.functionARNs(region)[:1], "lambda:InvokeFunction")}
 	case PartyFunction:
 		s = p.functionPolicy(region)
 	case PartyTrust:
@@ -105,13 +105,15 @@ func allow(sid string, resources []string, actions ...string) Statement {
 	return Statement{Sid: sid, Effect: "Allow", Action: actions, Resource: resources}
 }
 
-// functionARNs name the pool's functions, of any size and mode: a deployment
-// looks at both modes' names.
+// functionARNs name the pool's functions, of any size; first those of its mode,
+// then those of the other, at whose names a deployment looks too.
 func (p *Pool) functionARNs(region string) []string {
-	return []string{
-		p.arn("lambda", region, "function:"+p.Prefix+"*"),
-		p.arn("lambda", region, "function:"+platform.TenantFunction(p.Prefix)),
+	each := p.arn("lambda", region, "function:"+p.Prefix+"*")
+	all := p.arn("lambda", region, "function:"+platform.TenantFunction(p.Prefix))
+	if p.Tenants {
+		return []string{all, each}
 	}
+	return []string{each, all}
 }
 
 func (p *Pool) logARNs(region string) []string {
