@@ -24,14 +24,19 @@ const (
 
 // Config describes the functions and how unkindly the platform treats them.
 type Config struct {
-	// Nodes is how many functions are deployed at first, 1 to MaxNodes. They are
-	// named Prefix followed by 0 to Nodes-1.
+	// Nodes is how many functions are deployed at first, up to MaxNodes. They are
+	// named Prefix followed by 0 to Nodes-1. With 0 the platform is empty until
+	// somebody deploys to it.
 	Nodes int
-	// Prefix begins every function's name; empty means "node-".
+	// Prefix begins the name of every node's function; empty means "node-".
 	Prefix string
 
+	// Binary to Concurrency describe these functions; those that are created
+	// through the API bring what they need.
+
 	// Binary is the path of the executable that every instance runs. A relative
-	// one starts from the directory that New is called in.
+	// one starts from the directory that New is called in. It may be empty
+	// without Nodes.
 	Binary string
 	// Env is added to the clean environment of instances, as a function's own
 	// environment variables are: at most 4 KiB in all.
@@ -43,16 +48,18 @@ type Config struct {
 	// Timeout is the longest session; zero means 15 minutes, which is also the
 	// most.
 	Timeout time.Duration
+	// Concurrency is how many instances of one function may be in session at
+	// once; zero means no limit.
+	Concurrency int
+
 	// InitTimeout is how long a fresh instance may take until it asks for its
 	// first event; zero means 10 s. An instance that takes longer is started
 	// again within the session.
 	InitTimeout time.Duration
 
-	// Concurrency is how many instances of one function may be in session at
-	// once; zero means no limit.
-	Concurrency int
 	// Rate is how many invocations per second one function takes, with a burst
-	// of one second's worth; zero means no limit.
+	// of one second's worth; zero means no limit, but for created functions with
+	// reserved concurrency: 10 for each session of it.
 	Rate float64
 
 	Reuse Reuse
@@ -81,10 +88,13 @@ type Config struct {
 	// Zero means DefaultNotice; at most MaxNotice.
 	Notice time.Duration
 
+	// Control is how the management API behaves.
+	Control Control
+
 	// Seed drives everything random here.
 	Seed uint64
 
-	// Listener serves the Invoke API; the emulator closes it. Nil means a free
+	// Listener serves the APIs; the emulator closes it. Nil means a free
 	// port of 127.0.0.1.
 	Listener net.Listener
 
@@ -144,6 +154,7 @@ func (c Config) withDefaults() Config {
 	if c.Notice == 0 {
 		c.Notice = DefaultNotice
 	}
+	c.Control = c.Control.withDefaults()
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -167,13 +178,15 @@ func (c Config) validate() error {
 		}
 	}
 
-	if c.Nodes < 1 || c.Nodes > MaxNodes {
-		bad("Nodes", c.Nodes, fmt.Sprintf("1 to %d", MaxNodes))
+	if c.Nodes < 0 || c.Nodes > MaxNodes {
+		bad("Nodes", c.Nodes, fmt.Sprintf("0 to %d", MaxNodes))
 	}
 	if !validName(c.Prefix) {
 		bad("Prefix", fmt.Sprintf("%q", c.Prefix), "1 to 54 letters, digits, - and _")
 	}
-	if err := executable(c.Binary); err != nil {
+	if c.Nodes == 0 && c.Binary == "" {
+		// nothing to run
+	} else if err := executable(c.Binary); err != nil {
 		errs = append(errs, fmt.Errorf("field Binary: %w", err))
 	}
 	size := 0
@@ -215,6 +228,7 @@ func (c Config) validate() error {
 	if c.Notice < 0 || c.Notice > MaxNotice {
 		bad("Notice", c.Notice, fmt.Sprintf("0 to %v", MaxNotice))
 	}
+	c.Control.validate(bad)
 	return errors.Join(errs...)
 }
 

@@ -1,7 +1,9 @@
 // Package emulator is a function platform on one machine. It speaks the public
-// AWS Lambda Invoke API to callers and the Lambda Runtime API to function
-// processes, so that the ordinary SDK with another endpoint URL is its client
-// and an unmodified function binary runs on it.
+// AWS Lambda API to callers and the Lambda Runtime API to function processes, so
+// that the ordinary SDK with another endpoint URL is its client and an unmodified
+// function binary runs on it. Functions come from Config, or are created, changed
+// and deleted through the API, which is served as far as a deployment needs it,
+// with the log groups of Amazon CloudWatch Logs beside it.
 //
 // An instance is a process in its own process group, with a clean environment
 // and a Runtime API address of its own. Between sessions it is frozen (SIGSTOP,
@@ -15,6 +17,7 @@ package emulator
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -71,12 +74,20 @@ type Emulator struct {
 	// can. Tests turn it off to see the watchdog alone at work.
 	parentDeath bool
 
-	mu        sync.Mutex // guards the fields below, and those of functions and instances
-	functions []*function
+	binary *code     // what functions run that Config describes; nil if it has none
+	made   time.Time // when New was called
+
+	mu        sync.Mutex  // guards the fields below, and those of functions and instances
+	functions []*function // in order of deployment
 	byName    map[string]*function
+	codes     map[[sha256.Size]byte]*code // by the hash of the zip
+	logGroups map[string]*logGroup
 	processes map[*process]struct{}
 	running   bool // between the start of Run and the start of its end
 	ran       bool // Run was called
+
+	calls                  map[string]int // management calls, by operation
+	controlCalls, getCalls bucket
 
 	tasks  sync.WaitGroup // calls, sessions, reclaims: what uses processes
 	reaper sync.WaitGroup // what belongs to a process and ends with it
@@ -90,11 +101,14 @@ func New(cfg Config) (*Emulator, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("emulator: %w", err)
 	}
-	binary, err := filepath.Abs(cfg.Binary) // instances have directories of their own
-	if err != nil {
-		return nil, fmt.Errorf("emulator: Binary: %w", err)
+	var binary *code
+	if cfg.Binary != "" {
+		path, err := filepath.Abs(cfg.Binary) // instances have directories of their own
+		if err != nil {
+			return nil, fmt.Errorf("emulator: Binary: %w", err)
+		}
+		binary = executableCode(path)
 	}
-	cfg.Binary = binary
 	if cfg.Listener == nil {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -107,14 +121,19 @@ func New(cfg Config) (*Emulator, error) {
 		log:         cfg.Logger,
 		listener:    cfg.Listener,
 		parentDeath: true,
+		binary:      binary,
+		made:        time.Now(),
 		byName:      make(map[string]*function, cfg.Nodes),
+		codes:       make(map[[sha256.Size]byte]*code),
+		logGroups:   make(map[string]*logGroup),
+		calls:       make(map[string]int),
 		processes:   make(map[*process]struct{}),
 		events:      make(chan struct{}, maxEvents),
 		spawner:     newSpawner(),
 	}
 	e.deploy(cfg.Nodes)
 	e.server = &http.Server{
-		Handler:           e.invokeAPI(),
+		Handler:           e.api(),
 		ReadHeaderTimeout: 10 * time.Second,
 		MaxHeaderBytes:    1 << 20,
 		ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
@@ -122,7 +141,7 @@ func New(cfg Config) (*Emulator, error) {
 	return e, nil
 }
 
-// URL is the endpoint of the Invoke API.
+// URL is the endpoint of all APIs.
 func (e *Emulator) URL() string { return "http://" + e.listener.Addr().String() }
 
 // FunctionName returns the name under which a node's function is deployed.

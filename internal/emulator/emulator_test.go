@@ -18,6 +18,10 @@ func TestNewReportsEveryBadField(t *testing.T) {
 		Nodes: -1, Prefix: "no spaces", Memory: 1, Timeout: time.Hour, InitTimeout: -1, Concurrency: -1, Rate: -1,
 		Reuse: 9, Gap: -1, CutLinks: 2, Notice: time.Hour, Env: map[string]string{"a=b": ""},
 		Reclaim: Rules{IdleAge: -1, TotalAge: -1, MeanLife: -1, MassEvery: -1, MassShare: 7},
+		Control: Control{
+			CreateTime: -1, UpdateTime: -1, Rate: -1, GetFunctionRate: -1, Concurrency: -1, MinUnreserved: -1,
+			Faults: []Fault{{Operation: "MakeTea", Call: -1, Status: 200}},
+		},
 	})
 	if err == nil {
 		t.Fatal("New accepts it")
@@ -25,6 +29,8 @@ func TestNewReportsEveryBadField(t *testing.T) {
 	for _, field := range []string{
 		"Nodes", "Prefix", "Binary", "Memory", "Timeout", "InitTimeout", "Concurrency", "Rate", "Reuse", "Gap", "CutLinks", "Cut:", "Env",
 		"Reclaim.IdleAge", "Reclaim.TotalAge", "Reclaim.MeanLife", "Reclaim.MassEvery", "Reclaim.MassShare", "Notice",
+		"Control.CreateTime", "Control.UpdateTime", "Control.Rate", "Control.GetFunctionRate", "Control.Concurrency", "Control.MinUnreserved",
+		"Faults[0].Operation", "Faults[0].Call", "Faults[0].Status", "Faults[0].Type",
 	} {
 		if !strings.Contains(err.Error(), field) {
 			t.Errorf("complaint lacks %s: %v", field, err)
@@ -128,7 +134,7 @@ func BenchmarkWarmInvoke(b *testing.B) {
 	}
 	defer e.tasks.Done()
 	run := func() {
-		if r, f := e.invoke(e.functions[0], []byte(`{"op":"echo"}`), ""); f != nil || r.failed {
+		if r, f := e.invoke(invocation{fn: e.functions[0], payload: []byte(`{"op":"echo"}`)}); f != nil || r.failed {
 			b.Fatalf("%s %v", r.payload, f)
 		}
 	}

@@ -23,9 +23,11 @@ const (
 // lasts, and a process, which a crash or a timeout may take. Emulator.mu guards
 // its fields; cuts belongs to the session that has the instance.
 type instance struct {
-	id  string
-	fn  *function
-	dir string
+	id     string
+	fn     *function
+	def    *definition // what it was started by, and runs by for life
+	tenant string      // whose it is; empty without tenant isolation
+	dir    string
 
 	state    State
 	gone     bool // taken away; no longer in its function
@@ -39,18 +41,20 @@ type instance struct {
 	cuts *rand.Rand
 }
 
-func (e *Emulator) newInstance(fn *function, now time.Time) *instance {
+func (e *Emulator) newInstance(fn *function, tenant string, now time.Time) *instance {
 	fn.born++
 	id := newID()
 	return &instance{
 		id:       id,
 		fn:       fn,
+		def:      fn.def,
+		tenant:   tenant,
 		dir:      e.dir + "/" + id,
 		state:    Starting,
 		born:     now,
-		life:     life(e.cfg, fn.node, fn.born),
+		life:     life(e.cfg, fn.stream, fn.born),
 		lastUsed: now,
-		cuts:     rand.New(rand.NewPCG(^e.cfg.Seed, instanceStream(fn.node, fn.born))),
+		cuts:     rand.New(rand.NewPCG(^e.cfg.Seed, instanceStream(fn.stream, fn.born))),
 	}
 }
 
@@ -60,7 +64,7 @@ func (i *instance) idle() bool {
 }
 
 // release ends what acquire began: the instance is free for the next session,
-// unless it was reclaimed meanwhile.
+// unless it was reclaimed, or its function updated or deleted, meanwhile.
 func (e *Emulator) release(inst *instance, state State, billed time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -71,6 +75,11 @@ func (e *Emulator) release(inst *instance, state State, billed time.Duration) {
 	inst.lastUsed = time.Now()
 	inst.sessions++
 	inst.billed += billed
+	fn := inst.fn
+	e.settle(fn, inst.lastUsed)
+	if inst.def != fn.def || fn.removed {
+		e.retire(fn.pick(func(i *instance) bool { return i == inst }))
+	}
 }
 
 // mark tells what a session that has the instance is doing with it.
@@ -89,7 +98,9 @@ func (e *Emulator) discard(inst *instance) {
 
 // InstanceInfo is one instance as an operator sees it.
 type InstanceInfo struct {
-	Node     int
+	Node     int // -1 if the function's name is not a node's
+	Function string
+	Tenant   string // empty without tenant isolation
 	ID       string
 	State    State
 	PID      int // 0 without a process
@@ -100,15 +111,18 @@ type InstanceInfo struct {
 	Billed   time.Duration
 }
 
-// Instances lists all instances by node and age, oldest first.
+// Instances lists all instances by node, function and age, oldest first.
 func (e *Emulator) Instances() []InstanceInfo {
 	now := time.Now()
 	var all []InstanceInfo
 	e.mu.Lock()
 	for _, fn := range e.functions {
+		e.settle(fn, now)
 		for _, inst := range fn.instances {
 			info := InstanceInfo{
 				Node:     fn.node,
+				Function: fn.name,
+				Tenant:   inst.tenant,
 				ID:       inst.id,
 				State:    inst.state,
 				Age:      now.Sub(inst.born),
@@ -132,6 +146,8 @@ func (e *Emulator) Instances() []InstanceInfo {
 			all[i].RSS = residentMemory(all[i].PID)
 		}
 	}
-	slices.SortStableFunc(all, func(a, b InstanceInfo) int { return cmp.Compare(a.Node, b.Node) })
+	slices.SortStableFunc(all, func(a, b InstanceInfo) int {
+		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Function, b.Function))
+	})
 	return all
 }

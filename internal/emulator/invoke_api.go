@@ -1,12 +1,14 @@
 package emulator
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
+	"time"
 )
 
 const (
@@ -20,19 +22,6 @@ const (
 	event           = "Event"
 	dryRun          = "DryRun"
 )
-
-// invokeAPI serves the public API under its own paths. Management operations
-// belong here too; those that are not served are refused as the real service
-// refuses what it does not know.
-func (e *Emulator) invokeAPI() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /2015-03-31/functions/{name}/invocations", e.serveInvoke)
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("X-Amzn-Requestid", newID())
-		noSuchOperation().write(w)
-	})
-	return mux
-}
 
 // serveInvoke runs the session to its end even if the caller goes away, as the
 // real service does.
@@ -63,7 +52,7 @@ func (e *Emulator) serveInvoke(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Amzn-Requestid", newID())
 		w.WriteHeader(http.StatusAccepted)
 	default:
-		res, f := e.invoke(in.fn, in.payload, in.clientContext)
+		res, f := e.invoke(in)
 		if f != nil {
 			refuse(f)
 			return
@@ -93,7 +82,7 @@ func (e *Emulator) later(in invocation) *fault {
 	go func() {
 		defer e.tasks.Done()
 		defer func() { <-e.events }()
-		if _, f := e.invoke(in.fn, in.payload, in.clientContext); f != nil {
+		if _, f := e.invoke(in); f != nil {
 			e.log.Warn("asynchronous invocation dropped", "node", in.fn.node, "error", f.kind)
 		}
 	}()
@@ -106,6 +95,7 @@ type invocation struct {
 	kind          string
 	payload       []byte
 	clientContext string
+	tenant        string // empty without tenant isolation
 	tail          bool
 }
 
@@ -119,7 +109,7 @@ func (e *Emulator) readInvoke(r *http.Request) (invocation, *fault) {
 	case event:
 		limit = MaxAsyncPayload
 	default:
-		return in, badParameter(fmt.Sprintf("invocation type %q is not known", in.kind))
+		return in, badParameter("invocation type %q is not known", in.kind)
 	}
 
 	payload, err := io.ReadAll(io.LimitReader(r.Body, int64(limit)+1))
@@ -131,18 +121,12 @@ func (e *Emulator) readInvoke(r *http.Request) (invocation, *fault) {
 		return in, payloadTooLarge(max(int64(len(payload))+rest, r.ContentLength), in.kind, limit)
 	}
 
-	name, qualifier := splitName(r.PathValue("name"))
-	if q := r.URL.Query().Get("Qualifier"); q != "" {
-		qualifier = q
+	var f *fault
+	if in.fn, f = e.invocable(r); f != nil {
+		return in, f
 	}
-	fn := e.lookup(name)
-	if fn == nil || qualifier != "" && qualifier != version {
-		return in, functionNotFound(name)
-	}
-	in.fn = fn
-
-	if r.Header.Get("X-Amz-Tenant-Id") != "" {
-		return in, badParameter("The invoked function is not enabled with tenancy configuration. Remove the tenant ID and try again.")
+	if in.tenant, f = tenantOf(r, in.fn.perTenant); f != nil {
+		return in, f
 	}
 	if c := r.Header.Get("X-Amz-Client-Context"); c != "" {
 		b, err := base64.StdEncoding.DecodeString(c)
@@ -166,6 +150,31 @@ func (e *Emulator) readInvoke(r *http.Request) (invocation, *fault) {
 	}
 	in.payload = payload
 	return in, nil
+}
+
+// invocable finds the function that a request names, if it can be invoked.
+func (e *Emulator) invocable(r *http.Request) (*function, *fault) {
+	name, qualifier := qualified(r)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	fn := e.byName[name]
+	if fn == nil || qualifier != version {
+		return nil, functionNotFound(name + ":" + qualifier)
+	}
+	if e.settle(fn, time.Now()); fn.pending {
+		return nil, pendingFunction()
+	}
+	return fn, nil
+}
+
+// qualified takes a function's name out of a request, and which version is
+// meant: the latest unless it says otherwise.
+func qualified(r *http.Request) (name, qualifier string) {
+	name, qualifier = splitName(r.PathValue("name"))
+	if q := r.URL.Query().Get("Qualifier"); q != "" {
+		qualifier = q
+	}
+	return name, cmp.Or(qualifier, version)
 }
 
 // splitName takes a function's name out of the forms in which callers may give

@@ -86,6 +86,12 @@ func functionMain(role string) {
 func platform(t *testing.T, cfg Config) (*Emulator, client) {
 	t.Helper()
 	e := newEmulator(t, cfg)
+	run(t, e)
+	return e, newClient(t, e)
+}
+
+// run runs e until the test ends.
+func run(t *testing.T, e *Emulator) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- e.Run(ctx) }()
@@ -95,7 +101,6 @@ func platform(t *testing.T, cfg Config) (*Emulator, client) {
 			t.Errorf("Run = %v", err)
 		}
 	})
-	return e, newClient(t, e)
 }
 
 func newEmulator(t *testing.T, cfg Config) *Emulator {

@@ -3,6 +3,7 @@ package emulator
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"sort"
@@ -31,6 +32,10 @@ type process struct {
 
 // startProcess starts the binary for inst with a Runtime API of its own.
 func (e *Emulator) startProcess(inst *instance) (*process, error) {
+	code := inst.def.code
+	if err := code.runnable(inst.def.architecture); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(inst.dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -52,8 +57,8 @@ func (e *Emulator) startProcess(inst *instance) (*process, error) {
 	}
 	defer null.Close()
 
-	pid, err := e.spawner.spawn(e.cfg.Binary, &syscall.ProcAttr{
-		Dir:   inst.dir,
+	pid, err := e.spawner.spawn(code.binary, &syscall.ProcAttr{
+		Dir:   code.root(inst),
 		Env:   e.environment(inst, listener.Addr().String()),
 		Files: []uintptr{null.Fd(), write.Fd(), write.Fd()},
 		Sys:   instanceAttr(e.parentDeath),
@@ -61,7 +66,7 @@ func (e *Emulator) startProcess(inst *instance) (*process, error) {
 	if err != nil {
 		listener.Close()
 		read.Close()
-		return nil, fmt.Errorf("start %s: %w", e.cfg.Binary, err)
+		return nil, fmt.Errorf("fork/exec %s: %w", code.called(), err)
 	}
 	limitDescriptors(pid)
 	p := &process{
@@ -69,7 +74,7 @@ func (e *Emulator) startProcess(inst *instance) (*process, error) {
 		stopped: make(chan struct{}, 1),
 		ending:  make(chan struct{}),
 		exited:  make(chan struct{}),
-		runtime: newRuntimeAPI(inst.fn.name, listener, e.log),
+		runtime: newRuntimeAPI(inst.fn.name, inst.def.handler, listener, e.log),
 		logs:    newLogs(e.log.With("node", inst.fn.node, "instance", inst.id)),
 	}
 	e.watchdog.add(pid)
@@ -226,12 +231,13 @@ func (p *process) terminate(notice time.Duration) {
 // environment is what the real service gives a custom runtime, with TMPDIR in
 // place of a /tmp of the instance's own.
 func (e *Emulator) environment(inst *instance, runtimeAPI string) []string {
+	def := inst.def
 	vars := map[string]string{
 		"AWS_LAMBDA_RUNTIME_API":          runtimeAPI,
 		"AWS_LAMBDA_FUNCTION_NAME":        inst.fn.name,
 		"AWS_LAMBDA_FUNCTION_VERSION":     version,
-		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": strconv.FormatInt(e.cfg.Memory>>20, 10),
-		"AWS_LAMBDA_LOG_GROUP_NAME":       "/aws/lambda/" + inst.fn.name,
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": strconv.FormatInt(def.memory>>20, 10),
+		"AWS_LAMBDA_LOG_GROUP_NAME":       def.logging.LogGroup,
 		"AWS_LAMBDA_LOG_STREAM_NAME":      inst.born.UTC().Format("2006/01/02/") + "[" + version + "]" + inst.id,
 		"AWS_LAMBDA_INITIALIZATION_TYPE":  "on-demand",
 		"AWS_REGION":                      region,
@@ -239,19 +245,21 @@ func (e *Emulator) environment(inst *instance, runtimeAPI string) []string {
 		"AWS_ACCESS_KEY_ID":               "local",
 		"AWS_SECRET_ACCESS_KEY":           "local",
 		"AWS_SESSION_TOKEN":               "local",
-		"_HANDLER":                        "bootstrap",
-		"LAMBDA_TASK_ROOT":                inst.dir,
-		"LAMBDA_RUNTIME_DIR":              inst.dir,
+		"_HANDLER":                        def.handler,
+		"LAMBDA_TASK_ROOT":                def.code.root(inst),
+		"LAMBDA_RUNTIME_DIR":              def.code.root(inst),
 		"TZ":                              ":UTC",
 		"LANG":                            "en_US.UTF-8",
 		"PATH":                            "/usr/local/bin:/usr/bin:/bin",
 		"TMPDIR":                          inst.dir,
 		// Go's heap alone must not reach the limit at which the instance dies.
-		"GOMEMLIMIT": strconv.FormatInt(e.cfg.Memory/10*9, 10),
+		"GOMEMLIMIT": strconv.FormatInt(def.memory/10*9, 10),
 	}
-	for k, v := range e.cfg.Env {
-		vars[k] = v
+	if def.logging.LogFormat == logJSON {
+		vars["AWS_LAMBDA_LOG_FORMAT"] = logJSON
+		vars["AWS_LAMBDA_LOG_LEVEL"] = def.logging.ApplicationLogLevel
 	}
+	maps.Copy(vars, def.env)
 	env := make([]string, 0, len(vars))
 	for k, v := range vars {
 		env = append(env, k+"="+v)

@@ -18,9 +18,13 @@ func (e *Emulator) Reclaim(nodes []int, kill bool) ([]int, error) {
 	}
 	defer e.tasks.Done()
 	e.mu.Lock()
+	deployed := make(map[int]bool, len(e.functions))
+	for _, fn := range e.functions {
+		deployed[fn.node] = true
+	}
 	wanted := make(map[int]bool, len(nodes))
 	for _, node := range nodes {
-		if node < 0 || node >= len(e.functions) {
+		if node < 0 || !deployed[node] {
 			e.mu.Unlock()
 			return nil, fmt.Errorf("reclaim node %d: %w", node, ErrNoNode)
 		}
@@ -90,6 +94,19 @@ func (fn *function) pick(chosen func(*instance) bool) []taken {
 		return true
 	})
 	return all
+}
+
+// retire ends what pick took, in the background. The caller holds e.mu. When the
+// platform is ending it has nothing to do: every process is killed.
+func (e *Emulator) retire(all []taken) {
+	if len(all) == 0 || !e.running {
+		return
+	}
+	e.tasks.Add(1)
+	go func() {
+		defer e.tasks.Done()
+		e.end(all, "outdated", false)
+	}()
 }
 
 // end ends what pick took, all at once, and returns when it is gone.

@@ -19,6 +19,7 @@ const maxExtensions = 10
 // listener of its own, because its address is all that identifies a process.
 type runtimeAPI struct {
 	function string
+	handler  string
 	listener net.Listener
 	server   *http.Server
 
@@ -40,9 +41,10 @@ type answer struct {
 	tooLarge  bool
 }
 
-func newRuntimeAPI(function string, listener net.Listener, log *slog.Logger) *runtimeAPI {
+func newRuntimeAPI(function, handler string, listener net.Listener, log *slog.Logger) *runtimeAPI {
 	a := &runtimeAPI{
 		function:   function,
+		handler:    handler,
 		listener:   listener,
 		parked:     make(chan struct{}, 1),
 		events:     make(chan *session, 1),
@@ -115,6 +117,9 @@ func (a *runtimeAPI) next(w http.ResponseWriter, r *http.Request) {
 	h.Set("Lambda-Runtime-Invoked-Function-Arn", functionARN(a.function))
 	if s.clientContext != "" {
 		h.Set("Lambda-Runtime-Client-Context", s.clientContext)
+	}
+	if s.tenant != "" {
+		h.Set("Lambda-Runtime-Aws-Tenant-Id", s.tenant)
 	}
 	_, _ = w.Write(s.payload)
 }
@@ -260,7 +265,7 @@ func (a *runtimeAPI) register(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Lambda-Extension-Identifier", id)
 	writeJSON(w, http.StatusOK, map[string]string{
-		"functionName": a.function, "functionVersion": version, "handler": "bootstrap",
+		"functionName": a.function, "functionVersion": version, "handler": a.handler,
 	})
 }
 
@@ -289,11 +294,15 @@ func runtimeError(w http.ResponseWriter, status int, kind, message string) {
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
+	writeJSONAs(w, "application/json", status, v)
+}
+
+func writeJSONAs(w http.ResponseWriter, contentType string, status int, v any) {
 	b, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // only maps of strings come here
+		panic(err) // only maps and structs of plain values come here
 	}
-	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
 	w.WriteHeader(status)
 	_, _ = w.Write(b)

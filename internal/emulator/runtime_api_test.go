@@ -22,7 +22,7 @@ func startRuntimeAPI(t *testing.T) (*runtimeAPI, runtimeClient) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := newRuntimeAPI("f", ln, slog.New(slog.DiscardHandler))
+	a := newRuntimeAPI("f", "bootstrap", ln, slog.New(slog.DiscardHandler))
 	served := make(chan struct{})
 	go func() { defer close(served); a.serve() }()
 	t.Cleanup(func() { a.close(); <-served })

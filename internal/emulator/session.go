@@ -11,6 +11,7 @@ type session struct {
 	id            string
 	payload       []byte // JSON
 	clientContext string // JSON; may be empty
+	tenant        string // may be empty
 	deadline      time.Time
 	answer        chan answer // at most one
 
@@ -33,22 +34,23 @@ func newID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// invoke runs one session of fn, or says why the platform refuses to. It returns
-// when the caller may know; see Config.Gap. The caller holds a task.
-func (e *Emulator) invoke(fn *function, payload []byte, clientContext string) (result, *fault) {
-	inst, refused := e.acquire(fn)
+// invoke runs one session, or says why the platform refuses to. It returns when
+// the caller may know; see Config.Gap. The caller holds a task.
+func (e *Emulator) invoke(in invocation) (result, *fault) {
+	inst, refused := e.acquire(in.fn, in.tenant)
 	if refused != nil {
 		return result{}, refused
 	}
 	s := &session{
 		id:            newID(),
-		payload:       payload,
-		clientContext: clientContext,
+		payload:       in.payload,
+		clientContext: in.clientContext,
+		tenant:        in.tenant,
 		answer:        make(chan answer, 1),
 	}
-	w := newWatch(e.cfg.Memory)
+	w := newWatch(inst.def.memory)
 	defer w.stop()
-	r := report{id: s.id, memory: e.cfg.Memory}
+	r := report{id: s.id, memory: inst.def.memory}
 	p, ans, fail := e.play(inst, s, w, &r)
 
 	res := result{id: s.id, payload: ans.body, failed: ans.failed}
@@ -65,7 +67,7 @@ func (e *Emulator) invoke(fn *function, payload []byte, clientContext string) (r
 		res.tail = p.logs.tail()
 	}
 	res.tail = r.tail(res.tail)
-	e.log.Debug("session", "node", fn.node, "instance", inst.id, "request", s.id,
+	e.log.Debug("session", "node", inst.fn.node, "instance", inst.id, "request", s.id,
 		"duration", r.duration, "init", r.init, "billed", r.billed(), "failure", r.errorType)
 
 	if fail != nil && fail.over {
@@ -73,15 +75,15 @@ func (e *Emulator) invoke(fn *function, payload []byte, clientContext string) (r
 		return res, nil
 	}
 	if e.cfg.Gap == 0 {
-		e.settle(inst, p, s, w, r.billed())
+		e.rest(inst, p, s, w, r.billed())
 		return res, nil
 	}
 	e.tasks.Add(1) // beside the caller's own, so never from zero
 	go func() {
 		defer e.tasks.Done()
-		w := newWatch(e.cfg.Memory)
+		w := newWatch(inst.def.memory)
 		defer w.stop()
-		e.settle(inst, p, s, w, r.billed())
+		e.rest(inst, p, s, w, r.billed())
 	}()
 	return res, nil
 }
@@ -107,12 +109,12 @@ func (e *Emulator) play(inst *instance, s *session, w *watch, r *report) (p *pro
 
 	began := time.Now()
 	defer func() { r.duration = time.Since(began) }()
-	s.deadline = began.Add(e.cfg.Timeout)
-	limit := time.NewTimer(e.cfg.Timeout)
+	s.deadline = began.Add(inst.def.timeout)
+	limit := time.NewTimer(inst.def.timeout)
 	defer limit.Stop()
 	if p == nil || fail != nil {
 		if p, fail = e.boot(inst, w, limit); fail != nil {
-			return p, answer{}, fail.within(e.cfg.Timeout)
+			return p, answer{}, fail.within(inst.def.timeout)
 		}
 	}
 	e.mark(inst, Running)
@@ -120,7 +122,7 @@ func (e *Emulator) play(inst *instance, s *session, w *watch, r *report) (p *pro
 	p.runtime.deliver(s)
 	ans, fail = await(p, s.answer, limit.C, w)
 	if fail != nil {
-		return p, answer{}, fail.within(e.cfg.Timeout)
+		return p, answer{}, fail.within(inst.def.timeout)
 	}
 	if ans.tooLarge {
 		return p, ans, responseTooLarge()
@@ -148,9 +150,9 @@ func (e *Emulator) boot(inst *instance, w *watch, limit *time.Timer) (*process, 
 	return p, nil
 }
 
-// settle sees the instance from its answer to its rest: the runtime asks for the
+// rest sees the instance from its answer to its rest: the runtime asks for the
 // next event, the gap passes, the process freezes. Then it is free.
-func (e *Emulator) settle(inst *instance, p *process, s *session, w *watch, billed time.Duration) {
+func (e *Emulator) rest(inst *instance, p *process, s *session, w *watch, billed time.Duration) {
 	limit := time.NewTimer(time.Until(s.deadline))
 	defer limit.Stop()
 	if _, fail := await(p, p.runtime.parked, limit.C, w); fail != nil {

@@ -26,7 +26,9 @@ var floors = map[string]int{
 	"internal/proxy":      3,
 	"internal/admin":      3,
 	"internal/door/redis": 3,
-	"internal/deploy":     2,
+
+	"internal/deploy/lambda": 3,
+	"internal/deploy":        2,
 
 	"internal/pool":                       2,
 	"internal/node":                       2,

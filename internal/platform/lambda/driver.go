@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -43,6 +44,10 @@ type Config struct {
 
 	// Prefix begins every function's name; the node's number follows.
 	Prefix string
+	// Tenants tells that there is one function for all nodes, in tenant-isolation
+	// mode: see Address. An instance serves one tenant only, and a concurrent
+	// invocation of a tenant starts a second one, as with functions of their own.
+	Tenants bool
 
 	// Timeout is the functions' configured timeout, 1 s to 15 min; zero means
 	// 15 min. A call is given up some time after it.
@@ -50,8 +55,9 @@ type Config struct {
 	// Memory is the functions' configured memory in bytes. It is declared, not
 	// checked.
 	Memory int64
-	// Reserved is the functions' reserved concurrency; zero means none. With 1,
-	// no second instance of a node runs.
+	// Reserved is the concurrency reserved for each node; zero means none.
+	// With 1, no second instance of a node runs. With Tenants it is each node's
+	// share of what their function has.
 	Reserved int
 	// Notice is declared as given: 500 ms for a function that registers an
 	// internal extension, zero for others.
@@ -66,6 +72,7 @@ type Config struct {
 type Driver struct {
 	client    *lambda.Client
 	prefix    string
+	tenants   bool
 	limit     time.Duration
 	caps      platform.Capabilities
 	transport *http.Transport // nil if the caller gave an HTTP client
@@ -82,8 +89,11 @@ func New(cfg Config) (*Driver, error) {
 		cfg.Name = "lambda"
 	}
 	var errs []error
-	if cfg.Prefix == "" {
+	switch {
+	case cfg.Prefix == "":
 		errs = append(errs, errors.New("field Prefix: none given"))
+	case cfg.Tenants && TenantFunction(cfg.Prefix) == "":
+		errs = append(errs, fmt.Errorf("field Prefix: %q given, with Tenants one that is more than dashes allowed", cfg.Prefix))
 	}
 	if cfg.Timeout < time.Second || cfg.Timeout > MaxTimeout {
 		errs = append(errs, fmt.Errorf("field Timeout: %v given, 1s to %v allowed", cfg.Timeout, MaxTimeout))
@@ -104,7 +114,7 @@ func New(cfg Config) (*Driver, error) {
 		return nil, fmt.Errorf("lambda driver: %w", err)
 	}
 
-	d := &Driver{prefix: cfg.Prefix, limit: cfg.Timeout + margin}
+	d := &Driver{prefix: cfg.Prefix, tenants: cfg.Tenants, limit: cfg.Timeout + margin}
 	d.caps = platform.Capabilities{
 		Name:           cfg.Name,
 		Freezes:        true,
@@ -170,8 +180,20 @@ func (d *Driver) Close() error {
 // Capabilities returns the declared table.
 func (d *Driver) Capabilities() platform.Capabilities { return d.caps }
 
-// FunctionName returns the name of a node's function.
-func (d *Driver) FunctionName(node int) string { return d.prefix + strconv.Itoa(node) }
+// Address says how a node is invoked: by a function of its own, named by prefix
+// and number, and no tenant; or by the function of all nodes, with that name as
+// the tenant id.
+func Address(prefix string, node int, tenants bool) (function, tenant string) {
+	name := prefix + strconv.Itoa(node)
+	if tenants {
+		return TenantFunction(prefix), name
+	}
+	return name, ""
+}
+
+// TenantFunction names the one function of all nodes: the prefix without dashes
+// and underscores at its end.
+func TenantFunction(prefix string) string { return strings.TrimRight(prefix, "-_") }
 
 // Invoke runs one session; see platform.Driver.
 func (d *Driver) Invoke(ctx context.Context, node int, payload []byte) (platform.Outcome, error) {
@@ -187,13 +209,18 @@ func (d *Driver) Invoke(ctx context.Context, node int, payload []byte) (platform
 	}
 	bounded, cancel := context.WithTimeoutCause(ctx, d.limit, errStalled)
 	defer cancel()
-	began := time.Now()
-	out, err := d.client.Invoke(bounded, &lambda.InvokeInput{
-		FunctionName:   aws.String(d.FunctionName(node)),
+	function, tenant := Address(d.prefix, node, d.tenants)
+	in := &lambda.InvokeInput{
+		FunctionName:   aws.String(function),
 		InvocationType: types.InvocationTypeRequestResponse,
 		LogType:        types.LogTypeTail,
 		Payload:        payload,
-	})
+	}
+	if tenant != "" {
+		in.TenantId = aws.String(tenant)
+	}
+	began := time.Now()
+	out, err := d.client.Invoke(bounded, in)
 	if err != nil {
 		return platform.Outcome{}, serviceError(ctx, bounded, node, err)
 	}

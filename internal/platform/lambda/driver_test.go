@@ -29,6 +29,48 @@ func TestNewReportsEveryBadField(t *testing.T) {
 	}
 }
 
+func TestAddress(t *testing.T) {
+	for _, tt := range []struct {
+		prefix           string
+		tenants          bool
+		function, tenant string
+	}{
+		{"cache-", false, "cache-7", ""},
+		{"cache-", true, "cache", "cache-7"},
+		{"a_b-_", true, "a_b", "a_b-_7"},
+		{"c", true, "c", "c7"},
+	} {
+		if function, tenant := Address(tt.prefix, 7, tt.tenants); function != tt.function || tenant != tt.tenant {
+			t.Errorf("Address(%q, 7, %t) = %q, %q; want %q, %q", tt.prefix, tt.tenants, function, tenant, tt.function, tt.tenant)
+		}
+	}
+	if _, err := New(Config{AWS: Local("http://127.0.0.1:1"), Prefix: "--", Tenants: true}); err == nil {
+		t.Error("a function without a name is accepted")
+	}
+}
+
+func TestTenantsTravelWithTheCall(t *testing.T) {
+	for _, tenants := range []bool{false, true} {
+		var path, tenant string
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			path, tenant = r.URL.Path, r.Header.Get("X-Amz-Tenant-Id")
+		}))
+		t.Cleanup(srv.Close)
+		d, err := New(Config{AWS: Local(srv.URL), Prefix: "n-", Tenants: tenants})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { d.Close() })
+		if _, err := d.Invoke(t.Context(), 3, []byte(`{}`)); err != nil {
+			t.Fatal(err)
+		}
+		function, want := Address("n-", 3, tenants)
+		if path != "/2015-03-31/functions/"+function+"/invocations" || tenant != want {
+			t.Errorf("tenants %t: invoked %s for tenant %q, want %s and %q", tenants, path, tenant, function, want)
+		}
+	}
+}
+
 // served makes a driver whose service is h, and counts the calls it gets.
 func served(t *testing.T, h http.HandlerFunc) (*Driver, *atomic.Int64) {
 	t.Helper()

@@ -2,6 +2,7 @@ package lambda
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"math"
 	"strconv"
 	"strings"
@@ -15,18 +16,28 @@ type report struct {
 	errorType              string
 }
 
-// parseTail reads the last report line of a log tail in base64. It returns false
-// if there is none that gives a billed duration.
-func parseTail(encoded string) (report, bool) {
+// parseTail reads the last report line of a log tail in base64, in the text
+// format or else in the JSON format of logs. It returns false if there is none
+// that gives a billed duration.
+func parseTail(encoded string) (r report, found bool) {
 	tail, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil {
 		return report{}, false
 	}
-	_, line, found := cutLast(string(tail), "REPORT RequestId: ")
-	if !found {
-		return report{}, false
+	if _, line, found := cutLast(string(tail), "REPORT RequestId: "); found {
+		line, _, _ = strings.Cut(line, "\n")
+		return parseText(line)
 	}
-	line, _, _ = strings.Cut(line, "\n")
+	for line := range strings.Lines(string(tail)) {
+		if got, ok := parseJSON(line); ok {
+			r, found = got, true
+		}
+	}
+	return r, found
+}
+
+// parseText reads what follows the request's mark in a report line.
+func parseText(line string) (report, bool) {
 	var r report
 	ok := false
 	for field := range strings.SplitSeq(line, "\t") {
@@ -48,6 +59,34 @@ func parseTail(encoded string) (report, bool) {
 	return r, ok
 }
 
+// parseJSON reads a line of the JSON format, if it is a report.
+func parseJSON(line string) (report, bool) {
+	if !strings.Contains(line, `"platform.report"`) {
+		return report{}, false
+	}
+	var event struct {
+		Type   string `json:"type"`
+		Record struct {
+			Metrics struct {
+				Duration  float64 `json:"durationMs"`
+				Billed    float64 `json:"billedDurationMs"`
+				Init      float64 `json:"initDurationMs"`
+				MaxMemory float64 `json:"maxMemoryUsedMB"`
+			} `json:"metrics"`
+			ErrorType string `json:"errorType"`
+		} `json:"record"`
+	}
+	if json.Unmarshal([]byte(line), &event) != nil || event.Type != "platform.report" {
+		return report{}, false
+	}
+	m := event.Record.Metrics
+	r := report{duration: span(m.Duration), billed: span(m.Billed), init: span(m.Init), errorType: event.Record.ErrorType}
+	if m.MaxMemory > 0 && m.MaxMemory <= math.MaxInt32 {
+		r.maxMemory = int64(m.MaxMemory) << 20
+	}
+	return r, r.billed > 0
+}
+
 // cutLast is strings.Cut around the last sep.
 func cutLast(s, sep string) (before, after string, found bool) {
 	i := strings.LastIndex(s, sep)
@@ -60,10 +99,18 @@ func cutLast(s, sep string) (before, after string, found bool) {
 // milliseconds reads "12.34 ms"; anything else is zero.
 func milliseconds(s string) time.Duration {
 	v, err := strconv.ParseFloat(strings.TrimSuffix(s, " ms"), 64)
-	if err != nil || !(v >= 0 && v <= 1e9) {
+	if err != nil {
 		return 0
 	}
-	return time.Duration(math.Round(v * float64(time.Millisecond)))
+	return span(v)
+}
+
+// span is so many milliseconds; what no session can take is zero.
+func span(ms float64) time.Duration {
+	if !(ms >= 0 && ms <= 1e9) {
+		return 0
+	}
+	return time.Duration(math.Round(ms * float64(time.Millisecond)))
 }
 
 // megabytes reads "31 MB" as bytes; anything else is zero.

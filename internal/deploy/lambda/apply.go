@@ -1,0 +1,133 @@
+package lambda
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/infinicache/infinicache/internal/deploy"
+)
+
+// admitPatience is how long nodes may take to be used again, after a deployment
+// that was interrupted too.
+const admitPatience = 30 * time.Second
+
+// Apply makes the changes of a plan: what costs the cache nothing several at a
+// time, then updates that end instances, a few nodes at a time, then deletions.
+// It stops at the first failure, or when ctx ends, and leaves no node drained
+// whose function remains. A new Plan then has what is left.
+func (d *Deployer) Apply(ctx context.Context, plan Plan) error {
+	if plan.Loses && !d.cfg.LoseObjects {
+		return &Error{Kind: Consent, Mend: mends[Consent], Err: errors.New("the plan loses objects of the cache")}
+	}
+	a := &application{Deployer: d, plan: plan}
+	gentle, rest := a.split()
+	if err := a.together(ctx, gentle, workers); err != nil {
+		return err
+	}
+	for batch := range slices.Chunk(rest, d.cfg.AtOnce) {
+		if err := a.retire(ctx, batch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// application is one run of Apply.
+type application struct {
+	*Deployer
+	plan Plan
+
+	mu   sync.Mutex
+	done int
+}
+
+// split parts the steps that cost the cache nothing from those that end
+// instances.
+func (a *application) split() (gentle, rest []step) {
+	for _, s := range a.plan.steps {
+		if s.Action == deploy.Delete || s.Action == deploy.Update && s.retires() {
+			rest = append(rest, s)
+		} else {
+			gentle = append(gentle, s)
+		}
+	}
+	return gentle, rest
+}
+
+// together makes steps, so many at the same time. After the first failure it
+// begins no more, and lets those end that are under way.
+func (a *application) together(ctx context.Context, steps []step, atOnce int) error {
+	group, going := errgroup.WithContext(ctx)
+	group.SetLimit(atOnce)
+	for _, s := range steps {
+		group.Go(func() error {
+			if going.Err() != nil {
+				return context.Cause(going)
+			}
+			a.tell(0, "%s %s %s", s.Action, s.Kind, s.Name)
+			if err := a.make(ctx, s); err != nil {
+				return err
+			}
+			a.tell(1, "%s %s: %sd", s.Kind, s.Name, s.Action)
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// retire makes steps that end instances, all at the same time, with their nodes
+// drained before and used again after.
+func (a *application) retire(ctx context.Context, batch []step) error {
+	if !a.plan.drains {
+		return a.together(ctx, batch, len(batch))
+	}
+	var nodes, remaining []int
+	for _, s := range batch {
+		nodes = append(nodes, s.node)
+		if s.Action != deploy.Delete {
+			remaining = append(remaining, s.node)
+		}
+	}
+	a.tell(0, "draining nodes %v", nodes)
+	if err := a.cfg.Drainer.Drain(ctx, nodes); err != nil {
+		// What is not going to be changed is wanted as it was.
+		return errors.Join(a.undrained(ctx, nodes, err), a.admit(ctx, nodes))
+	}
+	err := a.together(ctx, batch, len(batch))
+	if len(remaining) == 0 {
+		return err
+	}
+	return errors.Join(err, a.admit(ctx, remaining))
+}
+
+func (a *application) undrained(ctx context.Context, nodes []int, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
+	return &Error{Kind: Undrained, Doing: fmt.Sprintf("drain nodes %v", nodes), Mend: mends[Undrained], Err: err}
+}
+
+// admit has nodes used again, even if ctx has ended: whoever interrupts a
+// deployment does not want to lose these nodes.
+func (a *application) admit(ctx context.Context, nodes []int) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), admitPatience)
+	defer cancel()
+	if err := a.cfg.Drainer.Admit(ctx, nodes); err != nil {
+		return fmt.Errorf("admit nodes %v again: %w", nodes, err)
+	}
+	return nil
+}
+
+// tell reports progress.
+func (a *application) tell(more int, format string, args ...any) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.done += more
+	a.cfg.Progress(a.done, len(a.plan.steps), fmt.Sprintf(format, args...))
+}
