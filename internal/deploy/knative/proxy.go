@@ -128,9 +128,12 @@ func (p *Pool) statefulSet() *unstructured.Unstructured {
 		"apiVersion": "apps/v1", "kind": "StatefulSet",
 		"metadata": p.metadata(p.ProxyName(), partProxy),
 		"spec": m{
-			"replicas":    1,
-			"serviceName": p.linksName(),
-			"selector":    m{"matchLabels": p.selector(partProxy)},
+			"replicas": 1,
+			// The other policy waits for a pod to be ready before it replaces it, for
+			// ever if the pod's image is wrong.
+			"podManagementPolicy": "Parallel",
+			"serviceName":         p.linksName(),
+			"selector":            m{"matchLabels": p.selector(partProxy)},
 			"template": m{
 				"metadata": m{
 					"labels":      p.labels(partProxy),
