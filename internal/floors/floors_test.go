@@ -27,6 +27,7 @@ var floors = map[string]int{
 	"internal/admin":          3,
 	"internal/door/redis":     3,
 	"internal/deploy":         2,
+	"internal/image":          2,
 	"internal/deploy/knative": 3,
 
 	"internal/pool":                 2,
