@@ -101,7 +101,9 @@ const admitPatience = 10 * time.Second
 func (d *Deployer) rollBatch(ctx context.Context, batch []step) (err error) {
 	nodes := nodesOf(batch)
 	if d.drain != nil {
-		d.tell("drain %s", nodeList(nodes))
+		if err := d.drainNodes(ctx, nodes); err != nil {
+			return err
+		}
 		// A revision that does not become ready leaves the one before in its place,
 		// so the nodes are as good as they were: they are let in whatever comes.
 		defer func() {
@@ -111,9 +113,6 @@ func (d *Deployer) rollBatch(ctx context.Context, batch []step) (err error) {
 				err = errors.Join(err, fmt.Errorf("admit %s: %w", nodeList(nodes), admitErr))
 			}
 		}()
-		if err := d.drain.Drain(ctx, nodes); err != nil {
-			return fmt.Errorf("drain %s: %w", nodeList(nodes), err)
-		}
 	}
 	if err := d.applyAll(ctx, batch); err != nil {
 		return err
@@ -127,11 +126,7 @@ func (d *Deployer) drainLeaving(ctx context.Context, leave []step) error {
 	if d.drain == nil || len(nodes) == 0 {
 		return nil
 	}
-	d.tell("drain %s, which leave", nodeList(nodes))
-	if err := d.drain.Drain(ctx, nodes); err != nil {
-		return fmt.Errorf("drain %s: %w", nodeList(nodes), err)
-	}
-	return nil
+	return d.drainNodes(ctx, nodes)
 }
 
 func nodesOf(steps []step) []int {

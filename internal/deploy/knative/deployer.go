@@ -12,8 +12,9 @@ import (
 // of the pool's proxy.
 type Drainer interface {
 	// Drain moves what the nodes hold to others and has them left alone until they
-	// are admitted.
-	Drain(ctx context.Context, nodes []int) error
+	// are admitted; progress is told how far it has come. With an error the nodes go
+	// on as before.
+	Drain(ctx context.Context, nodes []int, progress func(done, total int)) error
 	// Admit lets the nodes be used again.
 	Admit(ctx context.Context, nodes []int) error
 }
@@ -69,5 +70,24 @@ func New(c Config) (*Deployer, error) {
 	}
 	return d, nil
 }
+
+// drainNodes empties nodes.
+func (d *Deployer) drainNodes(ctx context.Context, nodes []int) error {
+	d.tell("drain %s", nodeList(nodes))
+	told := time.Now()
+	err := d.drain.Drain(ctx, nodes, func(done, total int) {
+		if time.Since(told) >= drainTold {
+			told = time.Now()
+			d.tell("drained %d of %d", done, total)
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("drain %s: %w", nodeList(nodes), err)
+	}
+	return nil
+}
+
+// drainTold is how often it is told how far a drain has come.
+const drainTold = 5 * time.Second
 
 func (d *Deployer) tell(format string, args ...any) { d.progress(fmt.Sprintf(format, args...)) }
