@@ -100,6 +100,7 @@ Exit codes: 0 success, 1 failure, 2 wrong command line, 3 a miss (get, stat).`,
 		newUp(con), newPlatform(con), newProxy(con),
 		newPut(con), newGet(con), newDel(con), newStat(con),
 		newNodes(con), newReclaim(con), newPool(con),
+		newDeploy(con), newImage(con),
 		newBench(con), newReplay(con),
 		newVersion(con),
 	)

@@ -22,14 +22,15 @@ var floors = map[string]int{
 	"internal/replay":   4,
 	"internal/simcache": 4,
 
-	".":                   3, // the client library
-	"internal/proxy":      3,
-	"internal/admin":      3,
-	"internal/door/redis": 3,
+	".":                       3, // the client library
+	"internal/proxy":          3,
+	"internal/admin":          3,
+	"internal/door/redis":     3,
+	"internal/deploy/lambda":  3,
+	"internal/deploy/knative": 3,
 
-	"internal/deploy/lambda": 3,
-	"internal/deploy":        2,
-
+	"internal/deploy":                     2,
+	"internal/image":                      2,
 	"internal/pool":                       2,
 	"internal/node":                       2,
 	"internal/emulator":                   2,

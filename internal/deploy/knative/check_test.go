@@ -1,0 +1,139 @@
+package knative
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// furnish gives the API server what a cluster has in which a pool works.
+func furnish(s *apiServer) {
+	config := func(name string, data m) {
+		s.put("/api/v1/namespaces/knative-serving/configmaps/"+name, m{"kind": "ConfigMap", "apiVersion": "v1", "metadata": m{"name": name}, "data": data})
+	}
+	s.put("/apis/apps/v1/namespaces/knative-serving/deployments/controller", m{
+		"kind": "Deployment", "apiVersion": "apps/v1",
+		"metadata": m{"name": "controller", "labels": m{"app.kubernetes.io/version": "1.15.2"}}, "status": m{"readyReplicas": 1},
+	})
+	config("config-features", m{"kubernetes.podspec-topologyspreadconstraints": "enabled"})
+	config("config-defaults", m{})
+	config("config-autoscaler", m{"allow-zero-initial-scale": "true"})
+	for _, name := range []string{"one", "two"} {
+		s.put("/api/v1/nodes/"+name, m{"kind": "Node", "apiVersion": "v1", "metadata": m{"name": name}, "status": m{"conditions": l{m{"type": "Ready", "status": "True"}}}})
+	}
+	s.put("/apis/storage.k8s.io/v1/storageclasses/fast", m{"kind": "StorageClass", "apiVersion": "storage.k8s.io/v1", "metadata": m{
+		"name": "fast", "annotations": m{"storageclass.kubernetes.io/is-default-class": "true"},
+	}})
+}
+
+// faulty are the findings that are not ok, as text.
+func faulty(all []Finding) []string {
+	var bad []string
+	for _, f := range all {
+		if f.Level != OK {
+			bad = append(bad, string(f.Level)+": "+f.About+": "+f.What+" | "+f.Mend)
+		}
+	}
+	return bad
+}
+
+func TestCheckOfGoodPool(t *testing.T) {
+	s := newAPIServer(t)
+	furnish(s)
+	d := deployerFor(t, s, load(t, "small.yaml"), nil)
+	if err := deployPool(t, d); err != nil {
+		t.Fatal(err)
+	}
+	s.changed()
+	if bad := faulty(d.Check(t.Context())); len(bad) > 0 {
+		t.Errorf("complaints about a good pool: %q", bad)
+	}
+	if calls := s.changed(); len(calls) > 0 {
+		t.Errorf("a check changes the cluster: %q", calls)
+	}
+}
+
+func TestCheckFinds(t *testing.T) {
+	pod := func(status m) m {
+		return m{"kind": "Pod", "apiVersion": "v1", "metadata": m{"name": "p", "labels": m{PoolLabel: "cache", partLabel: partNode, NodeLabel: "0"}}, "status": status}
+	}
+	const podPath = "/api/v1/namespaces/default/pods/p"
+	for name, c := range map[string]struct {
+		spoil func(s *apiServer, p *Pool)
+		want  []string // in one finding
+	}{
+		"no cluster":    {func(s *apiServer, _ *Pool) { s.refuse = always("/version") }, []string{"failure: cluster: not reachable"}},
+		"no Knative":    {func(s *apiServer, _ *Pool) { s.refuse = always("/apis/serving.knative.dev/v1") }, []string{"failure: Knative Serving", "install"}},
+		"no namespace":  {func(_ *apiServer, p *Pool) { p.Namespace = "missing" }, []string{"failure: namespace", "kubectl create namespace missing"}},
+		"no permission": {func(s *apiServer, _ *Pool) { s.forbidden = []string{"patch configmaps"} }, []string{"failure: permissions: you may not patch configmaps", "--policy"}},
+		"no spreading":  {func(s *apiServer, _ *Pool) { configure(s, "config-features", m{}) }, []string{"failure: spread", "which is disabled", "kubectl -n knative-serving patch"}},
+		"long timeout":  {func(_ *apiServer, p *Pool) { p.Timeout.Duration *= 6 }, []string{"failure: timeout: timeout: 30m0s is above", "600", `"1800"`}},
+		"asleep":        {func(s *apiServer, p *Pool) { p.StartAsleep = true; configure(s, "config-autoscaler", m{}) }, []string{"failure: startAsleep", "allow-zero-initial-scale"}},
+		"one machine":   {func(s *apiServer, _ *Pool) { delete(s.objects, "/api/v1/nodes/two") }, []string{"warning: machines: all nodes share one machine"}},
+		"no volume":     {func(_ *apiServer, p *Pool) { p.StorageClass = "slow" }, []string{"failure: volume: the cluster has no storage class slow"}},
+		"not deployed":  {func(*apiServer, *Pool) {}, []string{"warning: nodes: 0 of 2 are deployed"}},
+		"quota":         {spoilQuota, []string{"failure: quota: quota q has 1Gi of 1536Mi in use", "2 nodes"}},
+		"evicted": {func(s *apiServer, _ *Pool) {
+			s.put(podPath, pod(m{"phase": "Failed", "reason": "Evicted", "message": "low on memory"}))
+		}, []string{"failure: pods of nodes: pod p: Evicted: low on memory", "keep less"}},
+		"crashing":       {func(s *apiServer, _ *Pool) { s.put(podPath, pod(crashing)) }, []string{"failure: pods of nodes: pod p: OOMKilled: node ended with code 137", "raise memory"}},
+		"pending silent": {spoilPending, []string{"failure: pods of nodes: pod p: FailedMount: no such volume"}},
+		"unready": {func(s *apiServer, _ *Pool) {
+			u := &unstructured.Unstructured{Object: m{"status": m{"conditions": l{m{"type": "Ready", "status": "False", "reason": "Gone"}}}}}
+			u.SetLabels(map[string]string{PoolLabel: "cache", NodeLabel: "1"})
+			u.SetKind("Service")
+			u.SetAPIVersion(servingV1)
+			u.SetName("cache-1")
+			s.put(knativePath+"cache-1", u.Object)
+		}, []string{"failure: nodes: ksvc cache-1 is not ready: Gone"}},
+	} {
+		s := newAPIServer(t)
+		furnish(s)
+		p := load(t, "small.yaml")
+		c.spoil(s, p)
+		bad := faulty(deployerFor(t, s, p, nil).Check(t.Context()))
+		if !slices.ContainsFunc(bad, func(finding string) bool {
+			return !slices.ContainsFunc(c.want, func(part string) bool { return !strings.Contains(finding, part) })
+		}) {
+			t.Errorf("%s: no finding says %q in:\n%s", name, c.want, strings.Join(bad, "\n"))
+		}
+		for _, finding := range bad {
+			if strings.HasSuffix(finding, "| ") {
+				t.Errorf("%s: %q does not say how to mend it", name, finding)
+			}
+		}
+	}
+}
+
+var crashing = m{"phase": "Running", "containerStatuses": l{m{
+	"name": "node", "state": m{"waiting": m{"reason": "CrashLoopBackOff"}},
+	"lastState": m{"terminated": m{"exitCode": 137, "reason": "OOMKilled"}},
+}}}
+
+func always(path string) func(string, string) (int, string) {
+	return func(_, at string) (int, string) {
+		if at == path {
+			return 404, "not there"
+		}
+		return 0, ""
+	}
+}
+
+func configure(s *apiServer, name string, data m) {
+	s.put("/api/v1/namespaces/knative-serving/configmaps/"+name, m{"kind": "ConfigMap", "apiVersion": "v1", "metadata": m{"name": name}, "data": data})
+}
+
+func spoilQuota(s *apiServer, _ *Pool) {
+	s.put("/api/v1/namespaces/default/resourcequotas/q", m{"kind": "ResourceQuota", "apiVersion": "v1", "metadata": m{"name": "q"}, "status": m{
+		"hard": m{"limits.memory": "1536Mi"}, "used": m{"limits.memory": "1Gi"},
+	}})
+}
+
+func spoilPending(s *apiServer, _ *Pool) {
+	s.put("/api/v1/namespaces/default/pods/p", m{"kind": "Pod", "apiVersion": "v1", "metadata": m{
+		"name": "p", "labels": m{PoolLabel: "cache", partLabel: partNode},
+	}, "status": m{"phase": "Pending"}})
+	s.put("/api/v1/namespaces/default/events/e", m{"kind": "Event", "apiVersion": "v1", "metadata": m{"name": "e"}, "reason": "FailedMount", "message": "no such volume"})
+}

@@ -1,0 +1,46 @@
+package knative
+
+import (
+	"context"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/infinicache/infinicache/internal/deploy"
+)
+
+// PlanDestroy is what deleting the pool would delete: everything of the kinds that a
+// pool consists of that has its label, whatever the pool file now says, and the
+// proxy's volume if data. The volume has the pool's secret and what a restarted proxy
+// must know.
+func (d *Deployer) PlanDestroy(ctx context.Context, data bool) (*Plan, error) {
+	kinds := []resourceOf{statefulSets, nodeServices, services, configMaps, policies, budgets, accounts}
+	if data {
+		kinds = append(kinds, claims)
+	}
+	plan := &Plan{}
+	for _, kind := range kinds {
+		all, err := d.cluster.list(ctx, kind, d.pool.Namespace, d.pool.mine())
+		if err != nil {
+			return nil, err
+		}
+		for i := range all {
+			u := &all[i]
+			if !d.deployed(u) {
+				continue
+			}
+			plan.steps = append(plan.steps, step{deploy.Change{Action: deploy.Delete, Kind: kindOf(u), Name: u.GetName()}, u})
+		}
+	}
+	return plan, nil
+}
+
+// deployed tells an object of this deployment from one that Knative made of it with
+// its labels, which goes with its owner.
+func (d *Deployer) deployed(u *unstructured.Unstructured) bool {
+	return len(u.GetOwnerReferences()) == 0
+}
+
+// Destroy carries out a plan of PlanDestroy.
+func (d *Deployer) Destroy(ctx context.Context, plan *Plan) error {
+	return d.deleteAll(ctx, plan.steps)
+}

@@ -1,0 +1,114 @@
+package knative
+
+import (
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+const (
+	servingGroup = "serving.knative.dev"
+	servingV1    = servingGroup + "/v1"
+
+	// HTTPPort is where a node serves, which Knative tells it as PORT.
+	HTTPPort = 8080
+	// LinkPort is where a node listens for links, where they are Direct. Ports that
+	// the queue-proxy beside it takes, such as 8022, are out of the question.
+	LinkPort = 8076
+
+	// noticeEnv tells a node how long it has from when it hears of its end.
+	noticeEnv = "INFINICACHE_NOTICE"
+)
+
+// A pod that is to go has its streams cut after this time, or after the timeout if
+// that is shorter.
+const streamsCut = 30 * time.Second
+
+// noticeMargin is what a node leaves of the time it has.
+const noticeMargin = 5 * time.Second
+
+// notice is how long a node may take over its end.
+func (p *Pool) notice() time.Duration {
+	return min(streamsCut, p.Timeout.Duration) - noticeMargin
+}
+
+// node is the Knative service of a node.
+func (p *Pool) node(node int) *unstructured.Unstructured {
+	labels := p.nodeLabels(node)
+	labels["networking.knative.dev/visibility"] = "cluster-local"
+	container := m{
+		"name":  partNode,
+		"image": p.Image,
+		// The name has Knative speak HTTP/2 to it.
+		"ports": l{m{"name": "h2c", "containerPort": HTTPPort}},
+		"env":   l{m{"name": noticeEnv, "value": p.notice().String()}},
+		"resources": m{
+			"requests": m{"cpu": p.CPU, "memory": quantity(p.Memory)},
+			"limits":   m{"memory": quantity(p.Memory)},
+		},
+		"readinessProbe":  m{"httpGet": m{"path": "/healthz"}},
+		"securityContext": confined(),
+	}
+	spec := m{
+		"serviceAccountName":           p.accountName(partNode),
+		"automountServiceAccountToken": false,
+		"enableServiceLinks":           false,
+		"containerConcurrency":         0,
+		"timeoutSeconds":               int(p.Timeout.Seconds()),
+		"containers":                   l{container},
+	}
+	if spread := p.spread(); spread != nil {
+		spec["topologySpreadConstraints"] = spread
+	}
+	return object(m{
+		"apiVersion": servingV1, "kind": "Service",
+		"metadata": m{"name": p.NodeName(node), "namespace": p.Namespace, "labels": labels},
+		"spec": m{"template": m{
+			"metadata": m{"labels": p.nodeLabels(node), "annotations": p.scaling()},
+			"spec":     spec,
+		}},
+	})
+}
+
+// isNode tells whether an object is a node's service.
+func isNode(u *unstructured.Unstructured) bool {
+	return u.GetKind() == "Service" && u.GroupVersionKind().Group == servingGroup
+}
+
+// scaling are the autoscaler's annotations of a revision.
+func (p *Pool) scaling() m {
+	const autoscaling = "autoscaling.knative.dev/"
+	all := m{
+		autoscaling + "max-scale": "1",
+		autoscaling + "window":    seconds(p.Window.Duration),
+	}
+	switch p.Keep {
+	case MinScale:
+		all[autoscaling+"min-scale"] = "1"
+	case Retain:
+		all[autoscaling+"scale-to-zero-pod-retention-period"] = seconds(p.Retention.Duration)
+	}
+	if p.StartAsleep {
+		all[autoscaling+"initial-scale"] = "0"
+	}
+	return all
+}
+
+// seconds writes a duration in whole seconds.
+func seconds(d time.Duration) string { return fmt.Sprintf("%ds", int(d.Seconds())) }
+
+// spread has the pods of all nodes balanced over the machines. A constraint on zones
+// beside it would have the scheduler pass over machines that name no zone.
+func (p *Pool) spread() l {
+	unsatisfiable := map[string]string{Preferred: "ScheduleAnyway", Required: "DoNotSchedule"}[p.Spread]
+	if unsatisfiable == "" {
+		return nil
+	}
+	return l{m{
+		"maxSkew":           1,
+		"topologyKey":       "kubernetes.io/hostname",
+		"whenUnsatisfiable": unsatisfiable,
+		"labelSelector":     m{"matchLabels": p.selector(partNode)},
+	}}
+}
