@@ -29,19 +29,22 @@ type proxyConfig struct {
 
 	warmEvery, backupEvery time.Duration // 0: never
 	limits                 pool.Limits
+	hold                   bool // see pool.Config
 
-	platform string // URL of the Invoke API; empty: the embedded platform of this process
-	keyFile  string // empty: a key for as long as this process lives
-	journal  string // directory; empty: nothing is kept
-	every    bool   // additions are waited for, too
-	adopt    bool   // what nodes hold, without a usable journal
+	platform string      // URL of the Invoke API; empty: that of deployed, or the embedded platform of this process
+	deployed *deployment // by a pool file; nil without
+	tls      string      // of node links: auto, on or off
+	keyFile  string      // empty: a key for as long as this process lives
+	journal  string      // directory; empty: nothing is kept
+	every    bool        // additions are waited for, too
+	adopt    bool        // what nodes hold, without a usable journal
 }
 
 func defaultProxy() proxyConfig {
 	return proxyConfig{
 		client: defaultClient, redis: defaultRedis, links: "127.0.0.1:0",
 		linger: pricing.Fixed(500 * time.Millisecond), price: pricing.Tariffs()[0],
-		warmEvery: time.Minute, backupEvery: 5 * time.Minute,
+		warmEvery: time.Minute, backupEvery: 5 * time.Minute, tls: tlsAuto,
 	}
 }
 
@@ -68,13 +71,14 @@ func (c *proxyConfig) declare(f *flags, fn *functions) {
 func (c *proxyConfig) declareApart(f *flags) {
 	add(f, &c.platform, "platform", endpoint(), "where the function platform's Invoke API is")
 	add(f, &c.links, "links", address(), "where instances connect; a fixed port, so that they find a restarted proxy")
+	add(f, &c.tls, "tls", choice(tlsAuto, tlsOn, tlsOff), "whether node links are TLS; auto: where they leave the machine")
 	add(f, &c.advertise, "advertise", dialable(), "the address of --links as instances see it (default: the same)")
 	f.cmd.Flags().StringVar(&c.keyFile, "key-file", "", "`FILE` with the pool's secret, made if it is missing; beside it FILE.epoch")
 	f.cmd.Flags().StringVar(&c.journal, "journal", "", "`DIR` of what a restarted proxy must know (default: it forgets all objects)")
 	f.cmd.Flags().BoolVar(&c.every, "journal-every", false, "have first versions of a key in the journal, too, before they are acknowledged: a crash then costs none")
 	f.cmd.Flags().BoolVar(&c.adopt, "adopt", false, "without a usable journal take over what nodes hold, though deleted objects may come back")
 	f.together(func() {
-		if host, _, _ := net.SplitHostPort(c.links); c.advertise == "" && (host == "" || net.ParseIP(host).IsUnspecified()) {
+		if host, _, _ := net.SplitHostPort(c.links); !c.direct() && c.advertise == "" && (host == "" || net.ParseIP(host).IsUnspecified()) {
 			f.complain("--advertise: none given, with --links %s an address that instances can dial is needed", c.links)
 		}
 		if c.keyFile == "" {
@@ -94,8 +98,14 @@ prints one line on standard output,
     ready client=ADDR redis=ADDR admin=ADDR links=ADDR
 
 and logs to standard error. Ctrl-C ends the doors, then the proxy; the platform's
-instances live on. --nodes, --memory, --prefix and --notice say what is deployed
-there and must agree with it.
+instances live on. --pool names the file by which the pool was deployed (see
+"infinicache deploy"); without it --nodes, --memory, --prefix and --notice say what
+is deployed at --platform, and must agree with it. On AWS Lambda credentials and
+region are found as by any program that uses its SDK.
+
+Instances connect to --links, or, where the platform allows it and the pool file says
+so, the proxy to them. --tls has these links be TLS; each side knows the other by a
+key that it was told of with the invocation.
 
 Instances prove who they are by a secret made from the pool's, which is in
 --key-file; whoever can read that file can pose as a node. In FILE.epoch is the
@@ -113,7 +123,8 @@ limit forbids one, its node stays asleep, reads that cannot do without it are
 misses, and writes that need it are refused. Nodes that are awake go on serving.`,
 		Example: `  infinicache proxy --key-file /var/lib/infinicache/pool.key --journal /var/lib/infinicache
   infinicache proxy --key-file pool.key --platform http://10.0.0.7:9377 --nodes 40 \
-      --links 0.0.0.0:6376 --advertise 10.0.0.5:6376`,
+      --links 0.0.0.0:6376 --advertise 10.0.0.5:6376
+  infinicache proxy --key-file pool.key --journal . --pool pool.yaml --links 0.0.0.0:6376 --advertise 10.0.0.5:6376`,
 		Args: between(0, 0, "none"),
 	}
 	f := flagsOf(cmd)
@@ -122,6 +133,7 @@ misses, and writes that need it are refused. Nodes that are awake go on serving.
 	p.platform, p.links = "http://"+defaultInvoke, defaultLinks
 	c.functions.declare(f)
 	c.declarePrefix(f)
+	c.declarePool(f, &p)
 	p.declare(f, &c.functions)
 	p.declareApart(f)
 	c.servingConfig.declare(f)
@@ -159,10 +171,29 @@ func dialable() kind[string] {
 	return k
 }
 
-// reachable is where instances dial.
+// reachable is where instances dial; empty if they do not.
 func (c *proxyConfig) reachable(links net.Listener) string {
-	if c.advertise != "" {
+	switch {
+	case links == nil:
+		return ""
+	case c.advertise != "":
 		return c.advertise
 	}
 	return fmt.Sprint(links.Addr())
+}
+
+// direct tells whether the proxy dials instances, and not they it.
+func (c *proxyConfig) direct() bool { return c.deployed != nil && c.deployed.direct }
+
+// Values of --tls.
+const (
+	tlsAuto = "auto"
+	tlsOn   = "on"
+	tlsOff  = "off"
+)
+
+// secured tells whether node links are TLS.
+func (c *proxyConfig) secured() bool {
+	host, _, _ := net.SplitHostPort(c.links)
+	return c.tls == tlsOn || c.tls == tlsAuto && (c.direct() || !net.ParseIP(host).IsLoopback())
 }

@@ -60,7 +60,9 @@ func assemble(c systemConfig, log *slog.Logger) (_ *system, err error) {
 	if c.proxy != nil {
 		client = doors.open("client", c.proxy.client)
 		redis = doors.open("redis", c.proxy.redis)
-		links = doors.open("links", c.proxy.links)
+		if !c.proxy.direct() {
+			links = doors.open("links", c.proxy.links)
+		}
 	}
 	s.admin = doors.open("admin", c.admin)
 	if c.platform != nil {
@@ -100,7 +102,9 @@ func (s *system) parts() []part {
 	add("admin door", func(ctx context.Context) error { return s.adminDoor.Serve(ctx, s.admin) })
 	if r := s.reign; r != nil {
 		add("proxy", r.proxy.Run)
-		add("node links", func(ctx context.Context) error { return r.proxy.ServeLinks(ctx, r.links, wire.RoleNode) })
+		if l := r.linkDoor(); l != nil {
+			add("node links", func(ctx context.Context) error { return r.proxy.ServeLinks(ctx, l, wire.RoleNode) })
+		}
 		add("client door", func(ctx context.Context) error { return r.proxy.ServeLinks(ctx, r.client, wire.RoleClient) })
 		add("redis door", func(ctx context.Context) error { return r.redisDoor.Serve(ctx, r.redis) })
 	}
@@ -151,7 +155,7 @@ func (s *system) places() []place {
 		all = append(all, place{"invoke", s.platform.URL(), s.invoke})
 	}
 	add("admin", s.admin)
-	if s.platform == nil {
+	if s.platform == nil && s.reign.links != nil {
 		add("links", s.reign.links)
 	}
 	return all

@@ -19,6 +19,10 @@ type Capabilities struct {
 	// TellsExit tells that an instance which ends in its session is reported as
 	// Exited. Where false that looks like any broken connection: Unavailable.
 	TellsExit bool
+	// ColdStart is how long starting an instance may take beyond what a process
+	// takes to start: a machine or container has to be found for it. Zero means
+	// next to nothing.
+	ColdStart time.Duration
 	// Notice is how long an instance has between hearing of its end and its
 	// end. Zero means that it is ended without a word.
 	Notice time.Duration

@@ -118,6 +118,9 @@ func (c *Config) check() error {
 // watchEvery is how often links on which requests wait are looked at.
 const watchEvery = 250 * time.Millisecond
 
+// usualWake is how long requests wait for a node where instances start quickly.
+const usualWake = 5 * time.Second
+
 // helloPatience is how long a link may take to say a hello with a good proof.
 const helloPatience = 10 * time.Second
 
@@ -156,6 +159,9 @@ func New(cfg Config) (*Pool, error) {
 		// Both ends may share a machine with much else to do; a second instance
 		// costs more than a late verdict.
 		cfg.Lifecycle.PingBudget = time.Second
+	}
+	if cfg.Lifecycle.WakeBudget == 0 && cfg.Driver != nil {
+		cfg.Lifecycle.WakeBudget = usualWake + cfg.Driver.Capabilities().ColdStart
 	}
 	if cfg.WarmEvery == 0 {
 		cfg.WarmEvery = time.Minute

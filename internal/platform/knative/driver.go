@@ -58,6 +58,8 @@ const (
 	// the first line of its answer.
 	startPatience  = 60 * time.Second
 	defaultSilence = 20 * time.Second
+	// coldStart is what a pod needs to be scheduled and started, on a busy cluster.
+	coldStart = 10 * time.Second
 	// exitPatience is how long an instance that passed its limit may take to end.
 	exitPatience = 2 * time.Second
 	// maxRefusal bounds what is read of an answer that is none of the function's.
@@ -117,7 +119,7 @@ func New(cfg Config) (*Driver, error) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	d.caps = platform.Capabilities{
-		Name: cfg.Name, Inbound: true, Notice: cfg.Notice, LongestSession: cfg.Session,
+		Name: cfg.Name, Inbound: true, ColdStart: coldStart, Notice: cfg.Notice, LongestSession: cfg.Session,
 		Memory: cfg.Memory, MaxPayload: activation.MaxPayload, Price: cfg.Price,
 	}
 	return d, nil
