@@ -21,7 +21,6 @@ const (
 	// linksVariable is where proxies dial the instance, host:port; without a host at
 	// all addresses. "off" is nowhere.
 	linksVariable = "INFINICACHE_LINKS"
-	defaultLinks  = ":8022"
 	// memoryVariable is how much memory the process may have, like 512MiB, where no
 	// control group says so.
 	memoryVariable = "INFINICACHE_MEMORY"
@@ -65,7 +64,7 @@ func newService() (_ *service, err error) {
 	s.notice = notice
 	at := os.Getenv(linksVariable)
 	if at == "" {
-		at = defaultLinks
+		at = fmt.Sprint(":", activation.LinkPort)
 	}
 	var err4, err5 error
 	var address string

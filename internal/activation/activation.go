@@ -32,6 +32,11 @@ const (
 	Version = "1"
 )
 
+// LinkPort is where an instance usually takes links of proxies that dial it. It is
+// none of those that Knative's queue-proxy takes in the same pod (8008, 8012, 8013,
+// 8022, 8112, 9090, 9091).
+const LinkPort = 8076
+
 // Limits.
 const (
 	// MaxPayload and MaxAnswer bound what a function is given and gives, in bytes.

@@ -189,7 +189,7 @@ func (p *Platform) pick(number int) (i *Instance, cold bool, err error) {
 		Dial: func(ctx context.Context, addr string) (net.Conn, error) { return p.net.Dial(ctx, i.Host, addr) },
 	}
 	if p.pods {
-		cfg.Address = i.Host + ":8022"
+		cfg.Address = i.Host + ":8076"
 	}
 	if i.run, err = node.New(cfg); err != nil {
 		return nil, false, err

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/infinicache/infinicache/internal/activation"
 )
 
 const (
@@ -13,9 +15,8 @@ const (
 
 	// HTTPPort is where a node serves, which Knative tells it as PORT.
 	HTTPPort = 8080
-	// LinkPort is where a node listens for links, where they are Direct. Ports that
-	// the queue-proxy beside it takes, such as 8022, are out of the question.
-	LinkPort = 8076
+	// LinkPort is where a node listens for links, where they are Direct.
+	LinkPort = activation.LinkPort
 
 	// noticeEnv tells a node how long it has from when it hears of its end.
 	noticeEnv = "INFINICACHE_NOTICE"

@@ -103,13 +103,13 @@ func stream(t *testing.T, open bool, lines ...string) *knative.Driver {
 }
 
 func TestCallsAreHeardAndChecked(t *testing.T) {
-	d := stream(t, false, `{}`, `{"call":{"address":"10.1.2.3:8022"}}`, `{"end":{"payload":{"x":1},"request":"r-1","milliseconds":12.5}}`)
+	d := stream(t, false, `{}`, `{"call":{"address":"10.1.2.3:8076"}}`, `{"end":{"payload":{"x":1},"request":"r-1","milliseconds":12.5}}`)
 	var heard []wire.Call
 	out, err := d.InvokeInbound(t.Context(), 0, []byte(`{}`), func(c wire.Call) { heard = append(heard, c) })
 	if err != nil || string(out.Payload) != `{"x":1}` || out.RequestID != "r-1" || out.Duration != 12500*time.Microsecond || out.Cold || !out.Estimated {
 		t.Errorf("InvokeInbound = %+v, %v", out, err)
 	}
-	if len(heard) != 1 || heard[0].Address != "10.1.2.3:8022" {
+	if len(heard) != 1 || heard[0].Address != "10.1.2.3:8076" {
 		t.Errorf("calls %v", heard)
 	}
 	for _, address := range []string{"", "metadata.internal:80", "10.1.2.3", "10.1.2.3:0", "10.1.2.3:99999", strings.Repeat("1", 400)} {
