@@ -19,33 +19,33 @@ const (
 	draining = "shutting down"
 )
 
-// awaitDraining returns when Knative's queue-proxy at addr says that the pod ends,
-// when there is no queue-proxy, or when ctx ends. The queue-proxy keeps SIGTERM from
-// this process for its own draining time, but tells its state to who asks as the
-// network's probes do; so the end is known some 30 s earlier.
-func awaitDraining(ctx context.Context, addr string, log *slog.Logger) {
+// awaitDraining returns when Knative's queue-proxy says that the pod ends, or when
+// ctx ends. It is at one of the addresses. It keeps SIGTERM from this process for its
+// own draining time, but tells its state to who asks as the kubelet's probes do; so
+// the end is known some 30 s earlier.
+func awaitDraining(ctx context.Context, at []string, log *slog.Logger) {
 	client := &http.Client{Timeout: 2 * time.Second}
 	defer client.CloseIdleConnections()
 	tick := time.NewTicker(queueEvery)
 	defer tick.Stop()
-	failures := 0
-	for failures < queueFailures {
+	for asked, failures := 0, 0; failures < queueFailures; {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
-		ends, err := drains(ctx, client, addr)
+		ends, err := drains(ctx, client, at[asked%len(at)])
 		switch {
 		case ends:
 			return
 		case err != nil:
 			failures++
+			asked++ // the next one may be it
 		default:
 			failures = 0
 		}
 	}
-	log.Info("no queue-proxy answers; the end will be told by SIGTERM alone", "address", addr)
+	log.Info("no queue-proxy answers; the end will be told by SIGTERM alone", "address", at)
 	<-ctx.Done()
 }
 

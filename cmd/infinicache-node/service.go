@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/infinicache/infinicache/internal/activation"
@@ -24,9 +25,11 @@ const (
 	// memoryVariable is how much memory the process may have, like 512MiB, where no
 	// control group says so.
 	memoryVariable = "INFINICACHE_MEMORY"
-	// queueVariable is where Knative's queue-proxy answers probes.
+	// queueVariable is where Knative's queue-proxy answers probes, one or more
+	// addresses.
 	queueVariable = "INFINICACHE_QUEUE_PROXY"
-	defaultQueue  = "127.0.0.1:8012"
+	// defaultQueue is where it does for services that speak HTTP/2, and for others.
+	defaultQueue  = "127.0.0.1:8013,127.0.0.1:8012"
 	levelVariable = "INFINICACHE_LOG_LEVEL"
 )
 
@@ -156,7 +159,7 @@ func (s *service) awaitEnd(ctx context.Context) {
 		<-ctx.Done()
 		return
 	}
-	awaitDraining(ctx, s.queue, s.log)
+	awaitDraining(ctx, strings.Split(s.queue, ","), s.log)
 }
 
 // serviceMemory is how many bytes the process may have: what the variable says, or
