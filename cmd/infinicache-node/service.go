@@ -96,7 +96,7 @@ func newService() (_ *service, err error) {
 	}
 	s.server = &http.Server{
 		Handler: activation.New(activation.Config{
-			Function: s.play, Name: hostName(), Init: time.Since(started),
+			Function: s.play, Instance: s.node.Instance().String(), Init: time.Since(started),
 			OnOverrun: func() { os.Exit(1) }, // a session that does not end cannot be ended otherwise
 		}),
 		ReadHeaderTimeout: 10 * time.Second,
@@ -115,14 +115,6 @@ func (s *service) close() {
 	if s.links != nil {
 		s.links.Close()
 	}
-}
-
-func hostName() string {
-	name, err := os.Hostname()
-	if err != nil {
-		return "node"
-	}
-	return name
 }
 
 // run serves until ctx ends. Then, or when queue-proxy says before that it will, the

@@ -30,6 +30,9 @@ const (
 	// comes without it was said by somebody on the way.
 	Header  = "Infinicache-Activation"
 	Version = "1"
+	// InstanceHeader has, in each answer, which instance gave it: so a request for
+	// HealthPath tells which one would be invoked now.
+	InstanceHeader = "Infinicache-Instance"
 )
 
 // LinkPort is where an instance usually takes links of proxies that dial it. It is

@@ -24,9 +24,8 @@ type Function func(ctx context.Context, payload []byte, call func(wire.Call)) ([
 // Config describes a Server.
 type Config struct {
 	Function Function
-	// Name begins the names of sessions, in logs. Instances should have different
-	// ones.
-	Name string
+	// Instance tells instances apart; it begins the names of sessions, in logs.
+	Instance string
 	// Init is how long the instance took from its start until New.
 	Init time.Duration
 	// Beat is the time between lines that only keep the stream from being cut as
@@ -74,6 +73,7 @@ func New(cfg Config) *Server {
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(Header, Version)
+	w.Header().Set(InstanceHeader, s.cfg.Instance)
 	s.mux.ServeHTTP(w, r)
 }
 
@@ -154,7 +154,7 @@ func (s *Server) hold(ctx context.Context, w http.ResponseWriter, payload []byte
 			default: // so many unanswered calls: one more changes nothing
 			}
 		})
-		end.Request = s.cfg.Name + "-" + strconv.FormatInt(number, 10)
+		end.Request = s.cfg.Instance + "-" + strconv.FormatInt(number, 10)
 		end.Milliseconds = milliseconds(time.Since(began))
 		if number == 1 {
 			end.InitMilliseconds = milliseconds(s.cfg.Init)

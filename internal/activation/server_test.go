@@ -61,14 +61,14 @@ func events(t *testing.T, r io.Reader) (all []Event) {
 func echo(_ context.Context, payload []byte, _ func(wire.Call)) ([]byte, error) { return payload, nil }
 
 func TestSessionFromBodyAndFromHeader(t *testing.T) {
-	url := serve(t, Config{Function: echo, Name: "i", Init: 7 * time.Millisecond})
+	url := serve(t, Config{Function: echo, Instance: "i", Init: 7 * time.Millisecond})
 	for i, res := range []*http.Response{
 		post(t, t.Context(), url, "1000", "", `{"a":1}`),
 		post(t, t.Context(), url, "1000", base64.StdEncoding.EncodeToString([]byte(`{"a":1}`)), ""),
 	} {
 		all := events(t, res.Body)
 		last := all[len(all)-1]
-		if res.StatusCode != http.StatusOK || res.Header.Get(Header) != Version || last.End == nil {
+		if res.StatusCode != http.StatusOK || res.Header.Get(Header) != Version || res.Header.Get(InstanceHeader) != "i" || last.End == nil {
 			t.Fatalf("answer %v, events %+v", res.Status, all)
 		}
 		if string(last.End.Payload) != `{"a":1}` || last.End.Failure != nil {

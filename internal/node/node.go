@@ -104,6 +104,9 @@ func New(cfg Config) (*Node, error) {
 	return n, nil
 }
 
+// Instance is the identity of this one.
+func (n *Node) Instance() wire.Instance { return n.instance }
+
 // Close ends the session under way, if any, with a word to the proxy, and gives
 // everything back. It returns when no goroutine of the Node is left.
 func (n *Node) Close() error {

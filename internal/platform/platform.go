@@ -42,6 +42,19 @@ type Inbound interface {
 	InvokeInbound(ctx context.Context, node int, payload []byte, called func(wire.Call)) (Outcome, error)
 }
 
+// Overlapping is a Driver of a platform on which another instance of a node may
+// stand ready while one is in session or idle: after what is deployed has changed,
+// sessions that begin go to a new one, while the old one runs on for as long as it
+// has one.
+type Overlapping interface {
+	Driver
+
+	// Next returns the identity of the instance that the node's next session would
+	// be given, as its hello says it; empty if the platform has none or cannot tell.
+	// It may start one.
+	Next(ctx context.Context, node int) (string, error)
+}
+
 // Outcome is what the platform tells of one session. A field that the platform
 // does not tell is zero.
 type Outcome struct {

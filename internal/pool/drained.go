@@ -29,12 +29,22 @@ func (p *Pool) Used(node uint32) (promised int64, chunks int) {
 }
 
 // Emptied says that all was moved away from a node that leaves. It is drained until
-// Admit.
+// Admit. Where sessions are what keeps an instance, those of the node end.
 func (p *Pool) Emptied(node uint32) {
-	if n := p.node(node); n != nil {
-		n.mu.Lock()
-		n.drained = n.leaving
-		n.mu.Unlock()
+	n := p.node(node)
+	if n == nil {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.drained = n.leaving
+	if !n.drained || p.cfg.Driver.Capabilities().Freezes {
+		return
+	}
+	for _, s := range n.seats {
+		if s.giveUp != nil {
+			s.giveUp(errEnough)
+		}
 	}
 }
 

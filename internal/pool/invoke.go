@@ -25,9 +25,12 @@ func (s *seat) invoke(session uint64, cause lifecycle.Cause) {
 		return
 	}
 	n.meter.invocations++
+	ctx, giveUp := context.WithCancelCause(p.ctx)
+	s.giveUp = giveUp
 	p.work.Go(func() {
+		defer giveUp(nil)
 		n.settle()
-		class, out, err := s.runSession(session, cause)
+		class, out, err := s.runSession(ctx, session, cause)
 		if err != nil && p.ctx.Err() == nil {
 			p.log.Warn("session failed", "node", n.id, "session", session, "err", err)
 		}
@@ -94,7 +97,7 @@ func (n *node) settle() {
 // brief is the linger of sessions in which nothing is expected to be asked.
 var brief = wire.Linger{Stay: time.Millisecond}
 
-func (s *seat) runSession(session uint64, cause lifecycle.Cause) (lifecycle.Class, platform.Outcome, error) {
+func (s *seat) runSession(ctx context.Context, session uint64, cause lifecycle.Cause) (lifecycle.Class, platform.Outcome, error) {
 	n := s.n
 	cfg := &n.pool.cfg
 	secret := wire.Secret(cfg.Key, cfg.Epoch, n.id, session)
@@ -114,7 +117,9 @@ func (s *seat) runSession(session uint64, cause lifecycle.Cause) (lifecycle.Clas
 	if err != nil {
 		return lifecycle.Denied, platform.Outcome{}, err
 	}
-	ctx := n.pool.ctx
+	if s == n.ordinary() && n.outlived(ctx) {
+		return lifecycle.NotReady, platform.Outcome{}, nil
+	}
 	if longest := cfg.Driver.Capabilities().LongestSession; longest > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, longest+overrun)
@@ -124,6 +129,9 @@ func (s *seat) runSession(session uint64, cause lifecycle.Cause) (lifecycle.Clas
 	var failed *platform.Error
 	if errors.As(err, &failed) {
 		out = failed.Outcome
+	}
+	if err != nil && errors.Is(context.Cause(ctx), errEnough) {
+		return lifecycle.OK, out, nil
 	}
 	if err != nil {
 		return classOf(err), out, err
@@ -139,6 +147,9 @@ func (s *seat) runSession(session uint64, cause lifecycle.Cause) (lifecycle.Clas
 		"reason", ret.Reason, "requests", ret.Requests, "billed", out.Billed)
 	return lifecycle.OK, out, nil
 }
+
+// errEnough is why an invocation is given up whose session is not wanted any more.
+var errEnough = errors.New("the session is not needed any more")
 
 // classOf is what a platform's failure means to the machine.
 func classOf(err error) lifecycle.Class {

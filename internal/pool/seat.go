@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -22,8 +23,9 @@ type seat struct {
 	current *instance            // the one that spoke last; nil before the first
 	hello   *wire.Hello          // being judged by the machine
 
-	failed  bool // the last session did not end well
-	keepers int  // that want it to stay awake
+	giveUp  context.CancelCauseFunc // of the invocation under way, or the last one; nil before
+	failed  bool                    // the last session did not end well
+	keepers int                     // that want it to stay awake
 
 	freeing freeing
 	// arrived is called once, with the mutex held, when an instance is welcome

@@ -24,6 +24,7 @@ import (
 	"github.com/infinicache/infinicache/internal/link"
 	"github.com/infinicache/infinicache/internal/object"
 	"github.com/infinicache/infinicache/internal/placement"
+	"github.com/infinicache/infinicache/internal/platform"
 	"github.com/infinicache/infinicache/internal/pool"
 	"github.com/infinicache/infinicache/internal/stripe"
 	"github.com/infinicache/infinicache/internal/wire"
@@ -226,6 +227,9 @@ func (p *Proxy) Run(ctx context.Context) (err error) {
 
 	if p.adopted != nil {
 		p.work.Go(p.adopted.run)
+	}
+	if _, overlapping := p.cfg.Pool.Driver.(platform.Overlapping); overlapping {
+		p.work.Go(p.succeed)
 	}
 
 	var fenced error

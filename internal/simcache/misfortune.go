@@ -17,11 +17,12 @@ const (
 	SlowStart  Misfortune = "slow start" // a fresh instance that took longer
 	Taken      Misfortune = "taken"      // one of several instances of a node taken away
 	Noticed    Misfortune = "noticed"    // an instance told of its end, and taken then
+	Outmoded   Misfortune = "outmoded"   // one that gets no session any more, because another stands ready
 )
 
 // Misfortunes are all of them.
 func Misfortunes() []Misfortune {
-	return []Misfortune{Reclaimed, Killed, Duplicated, Throttled, Unanswered, Stopped, Outlived, SlowStart, Taken, Noticed}
+	return []Misfortune{Reclaimed, Killed, Duplicated, Throttled, Unanswered, Stopped, Outlived, SlowStart, Taken, Noticed, Outmoded}
 }
 
 // script is what a Platform has yet to do to its functions, and what it did.

@@ -47,6 +47,8 @@ type Instance struct {
 	run *node.Node
 	// listener is where the proxy dials the instance; nil where it does not.
 	listener net.Listener
+	// outlived: sessions that begin go to another one.
+	outlived bool
 
 	busy bool
 	gone bool
@@ -175,6 +177,9 @@ func (p *Platform) play(ctx context.Context, i *Instance, payload []byte, called
 // pick finds an idle instance or starts one. p.mu is held.
 func (p *Platform) pick(number int) (i *Instance, cold bool, err error) {
 	for _, i := range p.instances[number] {
+		if i.outlived {
+			continue
+		}
 		if !i.busy {
 			return i, false, nil
 		}
@@ -182,8 +187,14 @@ func (p *Platform) pick(number int) (i *Instance, cold bool, err error) {
 			return nil, false, platform.Throttled
 		}
 	}
+	i, err = p.start(number)
+	return i, true, err
+}
+
+// start starts an instance. p.mu is held.
+func (p *Platform) start(number int) (*Instance, error) {
 	p.started++
-	i = &Instance{Node: number, Host: fmt.Sprintf("node/%d.%d", number, p.started)}
+	i := &Instance{Node: number, Host: fmt.Sprintf("node/%d.%d", number, p.started)}
 	cfg := node.Config{
 		Memory: 256 << 20, Logger: p.log,
 		Dial: func(ctx context.Context, addr string) (net.Conn, error) { return p.net.Dial(ctx, i.Host, addr) },
@@ -191,13 +202,14 @@ func (p *Platform) pick(number int) (i *Instance, cold bool, err error) {
 	if p.pods {
 		cfg.Address = i.Host + ":8076"
 	}
+	var err error
 	if i.run, err = node.New(cfg); err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	if p.pods {
 		l, err := p.net.Listen(cfg.Address)
 		if err != nil {
-			return nil, false, err
+			return nil, err
 		}
 		i.listener = l
 		p.work.Go(func() { i.run.Serve(p.life, l) })
@@ -206,7 +218,72 @@ func (p *Platform) pick(number int) (i *Instance, cold bool, err error) {
 	if p.hidden[number] > 0 {
 		p.happened[Duplicated]++
 	}
-	return i, true, nil
+	return i, nil
+}
+
+// Next implements platform.Overlapping.
+func (p *Platform) Next(_ context.Context, number int) (string, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.pods {
+		return "", nil
+	}
+	for _, i := range p.instances[number] {
+		if !i.outlived {
+			return i.run.Instance().String(), nil
+		}
+	}
+	if !slices.ContainsFunc(p.instances[number], func(i *Instance) bool { return i.outlived }) {
+		return "", nil
+	}
+	i, err := p.start(number)
+	if err != nil {
+		return "", err
+	}
+	return i.run.Instance().String(), nil
+}
+
+// Outlive has the node's instances get no session any more: the platform starts
+// another one, as after a change of what is deployed, and takes the old ones when
+// they are in no session. It is for pods.
+func (p *Platform) Outlive(number int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, i := range p.instances[number] {
+		if !i.outlived {
+			i.outlived = true
+			p.happened[Outmoded]++
+			p.work.Go(func() { p.scaleDown(i) })
+		}
+	}
+}
+
+// stableWindow is how long an instance that is outlived is idle before it is taken.
+const stableWindow = 30 * time.Second
+
+// scaleDown takes an instance that is outlived when it has been idle for long, with
+// notice.
+func (p *Platform) scaleDown(i *Instance) {
+	look := time.NewTicker(time.Second)
+	defer look.Stop()
+	for idle := time.Duration(0); idle < stableWindow; idle += time.Second {
+		select {
+		case <-look.C:
+		case <-p.life.Done():
+			return
+		}
+		p.mu.Lock()
+		if i.busy {
+			idle = 0
+		}
+		p.mu.Unlock()
+	}
+	p.mu.Lock()
+	n := slices.Index(p.instances[i.Node], i)
+	p.mu.Unlock()
+	if n >= 0 { // it was not taken otherwise
+		p.NoticeOne(i.Node, n, 25*time.Second)
+	}
 }
 
 // Instances are a node's instances, without those that are hidden.

@@ -93,3 +93,61 @@ func TestHeldNodesAreAlwaysInSession(t *testing.T) {
 		w.NothingUnexplained()
 	})
 }
+
+// What is deployed changes for all nodes at once, and nobody drains them before: the
+// old instances stay for as long as their sessions, and hand over one by one.
+func TestRolloutHandsOver(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		warm   time.Duration
+		linger time.Duration
+		hold   bool
+	}{
+		{"of nodes that are held", 2 * time.Second, time.Hour, true},
+		{"of nodes that are kept warm", 10 * time.Second, 500 * time.Millisecond, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := New(t, Config{Nodes: 8, Pods: true, Warm: tt.warm, Proxy: func(c *proxy.Config) {
+					c.Pool.Hold, c.Pool.Linger = tt.hold, pricing.Fixed(tt.linger)
+				}})
+				c := w.Client()
+				objects := map[string][]byte{}
+				for i := range 10 {
+					key := fmt.Sprint("k", i)
+					objects[key] = content(uint64(i), 3<<20+i)
+					if _, err := c.PutBytes(t.Context(), key, objects[key]); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(time.Minute)
+				old := map[*Instance]bool{}
+				for node := range 8 {
+					for _, i := range w.Platform.Instances(node) {
+						old[i] = true
+					}
+					w.Platform.Outlive(node)
+				}
+				for range 30 {
+					time.Sleep(10 * time.Second)
+					for key, want := range objects {
+						if got, err := c.GetBytes(t.Context(), key); err != nil || !bytes.Equal(got, want) {
+							t.Fatalf("%s: %v, equal %v", key, err, bytes.Equal(got, want))
+						}
+					}
+				}
+				for node := range 8 {
+					for _, i := range w.Platform.Instances(node) {
+						if old[i] {
+							t.Errorf("node %d is still played by an instance from before the rollout", node)
+						}
+					}
+				}
+				if st := w.Proxy.Status(); st.ObjectsLost > 0 || st.Notices < 8 {
+					t.Errorf("%d objects lost, %d notices", st.ObjectsLost, st.Notices)
+				}
+				w.NothingUnexplained()
+			})
+		})
+	}
+}

@@ -132,6 +132,10 @@ var scenarios = []scenario{
 	{name: "deployments", harm: []harm{deploy}, strikes: 5, hits: 1, failed: 5},
 	{name: "spending", proxy: thrifty(3), hits: 0.35, failed: 50},
 	{name: "tls", tls: true, rules: breaks, drawn: 4, harm: []harm{reclaim, giveNotice}, strikes: 4, hits: 0.6, failed: 20},
+	{
+		name: "rollouts", pods: true, warm: 5 * time.Second, linger: 3 * time.Minute, proxy: held,
+		harm: []harm{rollOut}, strikes: 6, life: 3 * time.Minute, hits: 0.95, failed: 2, settle: 70 * time.Minute, // until they are held no longer
+	},
 	{name: "pods", pods: true, tls: true, warm: 5 * time.Second, harm: []harm{giveNotice, giveNotice, reclaim}, strikes: 8, hits: 0.7, failed: 10},
 	{
 		name: "pods in a storm", pods: true, warm: 5 * time.Second, rules: slices.Concat(breaks, lateness, splits), drawn: 4,
@@ -207,6 +211,11 @@ var (
 			w.Platform.Swap(pairedNode(w, rng))
 		}
 	})
+	rollOut = harm(func(w *Cache, rng *rand.Rand) {
+		for range 1 + rng.IntN(4) {
+			w.Platform.Outlive(anyNode(w, rng))
+		}
+	})
 	giveNotice = harm(func(w *Cache, rng *rand.Rand) {
 		w.Platform.Notice(anyNode(w, rng), timeLeft(rng))
 		rest(rng, time.Second)
@@ -251,6 +260,9 @@ var deploy = harm(func(w *Cache, rng *rand.Rand) {
 		w.t.Errorf("admission of %v: %v", nodes, err)
 	}
 })
+
+// held has nodes that hold something be in session nearly always.
+func held(c *proxy.Config) { c.Pool.Hold = true }
 
 // thrifty limits a pool to so many sessions a second.
 func thrifty(sessions float64) func(*proxy.Config) {

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 
 func serveFunction(port string) {
 	s := activation.New(activation.Config{
-		Name: port, Init: time.Since(began),
+		Instance: port, Init: time.Since(began),
 		Function: func(ctx context.Context, payload []byte, call func(wire.Call)) ([]byte, error) {
 			var cmd conformance.Command
 			if err := json.Unmarshal(payload, &cmd); err != nil {

@@ -74,7 +74,10 @@ type Driver struct {
 	caps   platform.Capabilities
 }
 
-var _ platform.Inbound = (*Driver)(nil)
+var (
+	_ platform.Inbound     = (*Driver)(nil)
+	_ platform.Overlapping = (*Driver)(nil)
+)
 
 // New checks cfg, reporting every bad field at once. It makes no request.
 func New(cfg Config) (*Driver, error) {
@@ -223,13 +226,38 @@ var failures = map[activation.Fault]platform.Kind{
 	activation.TimedOut: platform.Timeout,
 }
 
-// open makes the request, once, and returns when the answer begins.
-func (d *Driver) open(ctx context.Context, node int, payload []byte) (*http.Response, error) {
+// Next implements platform.Overlapping.
+func (d *Driver) Next(ctx context.Context, node int) (string, error) {
+	req, err := d.request(ctx, http.MethodGet, node, activation.HealthPath, nil)
+	if err != nil {
+		return "", err
+	}
+	res, err := d.client.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, maxRefusal))
+	return res.Header.Get(activation.InstanceHeader), nil
+}
+
+// request makes a request to a node's service.
+func (d *Driver) request(ctx context.Context, method string, node int, path string, body io.Reader) (*http.Request, error) {
 	host := fmt.Sprintf(d.cfg.Host, node)
 	base := "http://" + host
 	if d.cfg.Gateway != "" {
 		base = strings.TrimSuffix(d.cfg.Gateway, "/")
 	}
+	req, err := http.NewRequestWithContext(ctx, method, base+path, body)
+	if err != nil {
+		return nil, err
+	}
+	req.Host = host
+	return req, nil
+}
+
+// open makes the request, once, and returns when the answer begins.
+func (d *Driver) open(ctx context.Context, node int, payload []byte) (*http.Response, error) {
 	// Neither a body that cannot be had again nor a POST without one has the
 	// transport make a second attempt once something was sent.
 	var body io.Reader
@@ -237,11 +265,10 @@ func (d *Driver) open(ctx context.Context, node int, payload []byte) (*http.Resp
 	if !inHeader {
 		body = struct{ io.Reader }{bytes.NewReader(payload)}
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+activation.Path, body)
+	req, err := d.request(ctx, http.MethodPost, node, activation.Path, body)
 	if err != nil {
 		return nil, err
 	}
-	req.Host = host
 	if inHeader {
 		req.Header.Set(activation.PayloadHeader, base64.StdEncoding.EncodeToString(payload))
 	} else {

@@ -1,0 +1,91 @@
+package pool
+
+import (
+	"context"
+	"time"
+
+	"github.com/infinicache/infinicache/internal/platform"
+	"github.com/infinicache/infinicache/internal/wire"
+)
+
+// nextPatience is how long the platform may take to say which instance is next.
+const nextPatience = 3 * time.Second
+
+// Outlived tells whether the platform would give the next session of a node to
+// another instance than the one that speaks for it now and holds something: what is
+// deployed has changed, and the old instance is there only for as long as it is kept.
+// It is false where the platform cannot tell, or the instance cannot be reached.
+func (p *Pool) Outlived(ctx context.Context, node uint32) (wire.Instance, bool) {
+	driver, ok := p.cfg.Driver.(platform.Overlapping)
+	n := p.node(node)
+	if !ok || n == nil {
+		return wire.Instance{}, false
+	}
+	n.mu.Lock()
+	s := n.ordinary()
+	i := s.current
+	reached := i != nil && s.link != nil && s.link.instance == i && !i.leaving && n.holdsAny(i)
+	n.mu.Unlock()
+	if !reached {
+		return wire.Instance{}, false
+	}
+	ctx, cancel := context.WithTimeout(ctx, nextPatience)
+	defer cancel()
+	next, err := driver.Next(ctx, int(node))
+	return i.id, err == nil && next != "" && next != i.id.String()
+}
+
+// InSession tells whether an instance of a node takes requests now.
+func (p *Pool) InSession(node uint32) bool {
+	n := p.node(node)
+	if n == nil {
+		return false
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.ordinary().awake()
+}
+
+// Release gives an instance notice in the platform's place: what it holds moves to
+// other nodes in that time, and it takes no further session. Whether it hears of it
+// is told by Config.OnLeaving.
+func (p *Pool) Release(node uint32, id wire.Instance, left time.Duration) {
+	n := p.node(node)
+	if n == nil {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, s := range n.seats {
+		if l := s.link; l != nil && l.instance != nil && l.instance.id == id {
+			s.answer(l.number, wire.TypeNotice, uint64(left.Milliseconds()))
+			return
+		}
+	}
+}
+
+// ReleaseFor is how long an instance has that is released because another one takes
+// its place.
+const ReleaseFor = 25 * time.Second
+
+// outlived releases the node's instance if the session that is about to begin would
+// be another's: then none begins before the old one has given away what it holds.
+func (n *node) outlived(ctx context.Context) bool {
+	id, yes := n.pool.Outlived(ctx, n.id)
+	if yes {
+		n.pool.Release(n.id, id, ReleaseFor)
+	}
+	return yes
+}
+
+// Knows tells whether an instance is in the books of a node: whether it may hold
+// something.
+func (p *Pool) Knows(node uint32, id wire.Instance) bool {
+	n := p.node(node)
+	if n == nil {
+		return false
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.withID(id) != nil
+}

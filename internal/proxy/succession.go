@@ -1,0 +1,57 @@
+package proxy
+
+import (
+	"time"
+
+	"github.com/infinicache/infinicache/internal/pool"
+)
+
+const (
+	// succeedEvery is how often it is looked whether instances in session are the
+	// ones that the platform would give the next session to.
+	succeedEvery = 10 * time.Second
+	// succeedLook is how often it is looked whether one that was released is gone.
+	succeedLook = 100 * time.Millisecond
+)
+
+// succeed has instances give way to others that stand ready in their places, one
+// after the other, until the proxy ends: after a change of what is deployed, a
+// session that lasts keeps the old instance, and the next one would find a new one,
+// empty. The old one hands over what it holds before.
+func (p *Proxy) succeed() {
+	tick := time.NewTicker(succeedEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-p.ctx.Done():
+			return
+		}
+		for node := range uint32(p.pool.Nodes()) {
+			if p.ctx.Err() == nil && p.pool.InSession(node) {
+				p.replace(node)
+			}
+		}
+	}
+}
+
+// replace releases a node's instance if another one stands ready, and waits until it
+// is gone.
+func (p *Proxy) replace(node uint32) {
+	old, outlived := p.pool.Outlived(p.ctx, node)
+	if !outlived {
+		return
+	}
+	began := time.Now()
+	p.pool.Release(node, old, pool.ReleaseFor)
+	look := time.NewTicker(succeedLook)
+	defer look.Stop()
+	for p.pool.Knows(node, old) && time.Since(began) < 2*pool.ReleaseFor {
+		select {
+		case <-look.C:
+		case <-p.ctx.Done():
+			return
+		}
+	}
+	p.log.Info("instance replaced", "node", node, "instance", old, "took", time.Since(began))
+}
