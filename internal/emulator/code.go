@@ -163,8 +163,10 @@ func (e *Emulator) store(zipped []byte) (*code, *fault) {
 	<-c.ready
 	if c.err != nil {
 		e.letGo(c)
-		if errors.As(c.err, new(*fs.PathError)) {
-			return nil, serviceFailed(http.StatusInternalServerError, c.err) // this machine's fault
+		for _, lack := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.ENFILE, syscall.EIO} {
+			if errors.Is(c.err, lack) {
+				return nil, serviceFailed(http.StatusInternalServerError, c.err)
+			}
 		}
 		return nil, badZip()
 	}

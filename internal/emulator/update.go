@@ -24,6 +24,12 @@ func (in *updateCodeRequest) check() *fault {
 	return in.packageSource.check()
 }
 
+// updateConfigurationRequest is what UpdateFunctionConfiguration takes.
+type updateConfigurationRequest struct {
+	settings
+	RevisionId string
+}
+
 func (e *Emulator) updateFunctionCode(r request) (any, *fault) {
 	var in updateCodeRequest
 	if f := r.decode(&in); f != nil {
@@ -49,10 +55,7 @@ func (e *Emulator) updateFunctionCode(r request) (any, *fault) {
 }
 
 func (e *Emulator) updateFunctionConfiguration(r request) (any, *fault) {
-	var in struct {
-		settings
-		RevisionId string
-	}
+	var in updateConfigurationRequest
 	if f := r.decode(&in); f != nil {
 		return nil, f
 	}
