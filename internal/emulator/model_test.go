@@ -267,7 +267,7 @@ func known(t *testing.T, at string, shape *smithy.Schema, typ reflect.Type) {
 		if _, inPath := smithy.SchemaTrait[*traits.HTTPLabel](member); inPath {
 			continue
 		}
-		field, ok := typ.FieldByName(name)
+		field, ok := typ.FieldByNameFunc(func(f string) bool { return strings.EqualFold(f, name) })
 		if !ok {
 			t.Errorf("%s.%s is not known", at, name)
 			continue

@@ -6,7 +6,7 @@ type updateCodeRequest struct {
 	notServed
 	Architectures []string
 	DryRun        bool
-	RevisionId    string
+	RevisionID    string `json:"RevisionId"`
 }
 
 func (in *updateCodeRequest) check() *fault {
@@ -27,7 +27,7 @@ func (in *updateCodeRequest) check() *fault {
 // updateConfigurationRequest is what UpdateFunctionConfiguration takes.
 type updateConfigurationRequest struct {
 	settings
-	RevisionId string
+	RevisionID string `json:"RevisionId"`
 }
 
 func (e *Emulator) updateFunctionCode(r request) (any, *fault) {
@@ -44,7 +44,7 @@ func (e *Emulator) updateFunctionCode(r request) (any, *fault) {
 	}
 	defer e.letGo(code)
 
-	return e.change(r, in.RevisionId, in.DryRun, func(fn *function) *definition {
+	return e.change(r, in.RevisionID, in.DryRun, func(fn *function) *definition {
 		def := *fn.def
 		def.code = code
 		if len(in.Architectures) > 0 {
@@ -62,7 +62,7 @@ func (e *Emulator) updateFunctionConfiguration(r request) (any, *fault) {
 	if f := in.check(); f != nil {
 		return nil, f
 	}
-	return e.change(r, in.RevisionId, false, func(fn *function) *definition {
+	return e.change(r, in.RevisionID, false, func(fn *function) *definition {
 		return in.apply(*fn.def, fn.name)
 	})
 }
