@@ -174,4 +174,12 @@ func TestCodeIsShared(t *testing.T) {
 	if n := stored(); n != 1 {
 		t.Errorf("%d copies of packages, one is used", n)
 	}
+	c.create(t, creation("d", one))
+	if n := stored(); n != 2 {
+		t.Errorf("%d copies of packages, two are used", n)
+	}
+	c.active(t, "c")
+	if out, err := c.invoke(t, "c", `{}`); err != nil || !strings.Contains(string(out.Payload), "exit status 2") {
+		t.Errorf("code that is used: %s, %v", out.Payload, err)
+	}
 }

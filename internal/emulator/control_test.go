@@ -172,6 +172,9 @@ func TestSessionOutlivesItsDefinition(t *testing.T) {
 			if err := tt.change(c, t.Context()); err != nil {
 				t.Fatal(err)
 			}
+			if tt.name == "update" {
+				c.updated(t, "node-0") // before the session is over
+			}
 			session.Wait()
 			eventually(t, "the instance's end", func() bool { return !alive(pid) })
 			if n := len(e.Instances()); n != 0 {
