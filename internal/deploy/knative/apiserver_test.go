@@ -254,7 +254,7 @@ func answer(w http.ResponseWriter, body m) {
 
 func fail(w http.ResponseWriter, code int, message string) {
 	reasons := map[int]metav1.StatusReason{
-		401: metav1.StatusReasonUnauthorized, 403: metav1.StatusReasonForbidden, 404: metav1.StatusReasonNotFound, 422: metav1.StatusReasonInvalid,
+		400: metav1.StatusReasonBadRequest, 401: metav1.StatusReasonUnauthorized, 403: metav1.StatusReasonForbidden, 404: metav1.StatusReasonNotFound, 422: metav1.StatusReasonInvalid,
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)

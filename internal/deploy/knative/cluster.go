@@ -164,6 +164,8 @@ func explain(attempt string, err error) error {
 		hint = "have what \"infinicache deploy knative --policy\" prints granted to you"
 	case apierrors.IsNotFound(err):
 		hint = "is Knative Serving installed there, and the namespace? --check says"
+	case apierrors.IsBadRequest(err):
+		hint = "--check says which of Knative's settings the pool needs"
 	case apierrors.IsInvalid(err):
 		hint = "some fields of what exists cannot change, such as storage and storageClass of a proxy's volume"
 	case errors.As(err, &resolve), errors.As(err, &unreachable):

@@ -114,6 +114,11 @@ func TestRollout(t *testing.T) {
 	if diff := cmp.Diff(want, fields); diff != "" {
 		t.Errorf("fields of node 0 (-want +got):\n%s", diff)
 	}
+	file := plan.Changes()[3].Fields
+	want = []deploy.Field{{Name: "data.pool.yaml", From: "image: dev.local/infinicache-node:v1", To: "image: dev.local/infinicache-node:v2"}}
+	if diff := cmp.Diff(want, file); diff != "" {
+		t.Errorf("fields of the proxy's pool file (-want +got):\n%s", diff)
+	}
 	if err := d.Apply(t.Context(), plan); err != nil {
 		t.Fatal(err)
 	}
@@ -181,18 +186,21 @@ func TestRolloutStopsAtFailure(t *testing.T) {
 	s.controller = func(u *unstructured.Unstructured) {
 		allReady(u)
 		if isNode(u) {
+			u.Object["status"].(m)["latestCreatedRevisionName"] = "cache-0-00002"
 			u.Object["status"].(m)["conditions"] = l{m{
 				"type": "Ready", "status": "False", "reason": "RevisionFailed", "message": "Revision cache-0-00002 failed.",
 			}}
 		}
 	}
-	s.put("/api/v1/namespaces/default/pods/cache-0-00002", m{
-		"kind": "Pod", "apiVersion": "v1",
-		"metadata": m{"name": "cache-0-00002", "labels": m{PoolLabel: "cache", NodeLabel: "0"}},
-		"status": m{"phase": "Pending", "containerStatuses": l{
-			m{"name": "node", "state": m{"waiting": m{"reason": "ImagePullBackOff", "message": "no such image"}}},
-		}},
-	})
+	for _, revision := range []string{"cache-0-00001", "cache-0-00002"} {
+		s.put("/api/v1/namespaces/default/pods/"+revision, m{
+			"kind": "Pod", "apiVersion": "v1",
+			"metadata": m{"name": revision, "labels": m{PoolLabel: "cache", NodeLabel: "0", revisionLabel: revision}},
+			"status": m{"phase": "Pending", "containerStatuses": l{
+				m{"name": "node", "state": m{"waiting": m{"reason": "ImagePullBackOff", "message": "no such image"}}},
+			}},
+		})
+	}
 	p.Image = "dev.local/missing:v1"
 	err := deployPool(t, deployerFor(t, s, p, &fakeDrainer{s: s}))
 	if err == nil {
@@ -203,8 +211,44 @@ func TestRolloutStopsAtFailure(t *testing.T) {
 			t.Errorf("error %q does not say %q", err, want)
 		}
 	}
+	if strings.Contains(err.Error(), "pod cache-0-00001") {
+		t.Errorf("error %q tells of a pod of an older revision", err)
+	}
 	if diff := cmp.Diff([]string{"drain [0]", "update ksvc cache-0", "admit [0]"}, s.changed()); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+}
+
+// TestPassingFailure sees that a service may say for a moment that it is not ready.
+func TestPassingFailure(t *testing.T) {
+	s := newAPIServer(t)
+	s.controller = func(u *unstructured.Unstructured) {
+		if allReady(u); isNode(u) {
+			u.Object["status"].(m)["conditions"] = l{m{"type": "Ready", "status": "False"}}
+		}
+	}
+	looks := 0
+	s.refuse = func(method, path string) (int, string) {
+		if method == http.MethodGet && path+"/" == knativePath {
+			if looks++; looks > 3 {
+				for at, o := range s.objects {
+					if strings.HasPrefix(at, knativePath) {
+						u := o.live()
+						allReady(u)
+						o.server["status"] = u.Object["status"]
+					}
+				}
+			}
+		}
+		return 0, ""
+	}
+	d := deployerFor(t, s, load(t, "small.yaml"), nil)
+	d.patience = time.Minute
+	if err := deployPool(t, d); err != nil {
+		t.Errorf("Apply = %v, want that it waits", err)
+	}
+	if looks < 4 {
+		t.Errorf("the services were looked at %d times, so they were never seen failing", looks)
 	}
 }
 
@@ -266,7 +310,7 @@ func TestClash(t *testing.T) {
 
 func TestPlanErrors(t *testing.T) {
 	for code, want := range map[int]string{
-		http.StatusUnauthorized: "KUBECONFIG", http.StatusForbidden: "--policy", http.StatusNotFound: "Knative Serving", http.StatusUnprocessableEntity: "cannot change",
+		http.StatusUnauthorized: "KUBECONFIG", http.StatusBadRequest: "--check", http.StatusForbidden: "--policy", http.StatusNotFound: "Knative Serving", http.StatusUnprocessableEntity: "cannot change",
 	} {
 		s := newAPIServer(t)
 		s.refuse = func(method, _ string) (int, string) {

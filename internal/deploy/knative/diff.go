@@ -1,6 +1,7 @@
 package knative
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -34,10 +35,24 @@ func different(before, after *unstructured.Unstructured) []deploy.Field {
 			from = "none"
 		}
 		if from != to && !slices.ContainsFunc(serverOwned, func(own string) bool { return within(path, own) }) {
-			all = append(all, deploy.Field{Name: path, From: from, To: to})
+			all = append(all, changedLines(path, from, to))
 		}
 	}
 	return all
+}
+
+// changedLines is a change of a field; of a text of many lines it has only those that
+// are in one of the two.
+func changedLines(path, from, to string) deploy.Field {
+	if !strings.Contains(from, "\n") || !strings.Contains(to, "\n") {
+		return deploy.Field{Name: path, From: from, To: to}
+	}
+	old, now := strings.Split(from, "\n"), strings.Split(to, "\n")
+	but := func(lines, others []string) string {
+		own := slices.DeleteFunc(slices.Clone(lines), func(line string) bool { return slices.Contains(others, line) })
+		return cmp.Or(strings.Join(own, ", "), "none")
+	}
+	return deploy.Field{Name: path, From: but(old, now), To: but(now, old)}
 }
 
 // within tells whether a path is of a field or of what is in it.

@@ -1,9 +1,11 @@
 package knative
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -17,9 +19,10 @@ const settling = 10 * time.Second
 
 // readiness is what the cluster says of a service or of the proxy.
 type readiness struct {
-	ready  bool
-	broken bool   // and not just on its way
-	why    string // it is not ready
+	ready    bool
+	broken   bool   // and not just on its way
+	why      string // it is not ready
+	revision string // of a service: the latest
 }
 
 // serviceReadiness is that of a node's service. What is said of an older generation
@@ -30,15 +33,11 @@ func serviceReadiness(u *unstructured.Unstructured) readiness {
 		return readiness{why: "Knative has not looked at it yet"}
 	}
 	c := conditionOf(u, "Ready")
-	switch c.status {
-	case "True":
-		return readiness{ready: true}
-	case "False":
-		return readiness{broken: true, why: c.text()}
-	case "":
-		return readiness{why: "Knative says nothing of it"}
+	latest, _, _ := unstructured.NestedString(u.Object, "status", "latestCreatedRevisionName")
+	return readiness{
+		ready: c.status == "True", broken: c.status == "False",
+		why: cmp.Or(c.text(), "Knative is at it"), revision: latest,
 	}
-	return readiness{why: c.text()}
 }
 
 // proxyReadiness is that of the proxy's StatefulSet.
@@ -155,17 +154,21 @@ func (d *Deployer) unready(ctx context.Context, nodes []int) (map[int]readiness,
 	return waiting, nil
 }
 
+// revisionLabel is Knative's, on pods.
+const revisionLabel = servingGroup + "/revision"
+
+// unreadyError says of the first few services that are not ready why.
 func (d *Deployer) unreadyError(ctx context.Context, waiting map[int]readiness) error {
 	const few = 5
 	var faults []error
-	nodes := []int{}
-	for node := range waiting {
-		nodes = append(nodes, node)
-	}
-	slices.Sort(nodes)
+	nodes := slices.Sorted(maps.Keys(waiting))
 	for _, node := range nodes[:min(len(nodes), few)] {
-		why := []string{waiting[node].why}
-		why = append(why, d.troubles(ctx, fmt.Sprintf("%s,%s=%d", d.pool.mine(), NodeLabel, node))...)
+		r := waiting[node]
+		selector := fmt.Sprintf("%s,%s=%d", d.pool.mine(), NodeLabel, node)
+		if r.revision != "" { // pods of older ones are none of its troubles
+			selector += "," + revisionLabel + "=" + r.revision
+		}
+		why := append([]string{r.why}, d.troubles(ctx, selector)...)
 		faults = append(faults, fmt.Errorf("ksvc %s is not ready: %s", d.pool.NodeName(node), strings.Join(slices.Compact(why), "; ")))
 	}
 	if more := len(nodes) - few; more > 0 {
