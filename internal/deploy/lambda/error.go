@@ -3,6 +3,7 @@ package lambda
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"regexp"
 	"strings"
@@ -176,12 +177,17 @@ func failure(doing string, err error) error {
 		return err
 	}
 	e := &Error{Kind: Unavailable, Doing: doing, Err: err}
-	var dead *smithyhttp.RequestSendError
+	var unsent *smithyhttp.RequestSendError
+	var dial *net.OpError
 	var response *smithyhttp.ResponseError
-	if errors.As(err, &response) {
+	switch {
+	case errors.As(err, &unsent):
+		e.Err = unsent.Err
+		if errors.As(err, &dial) && dial.Op == "dial" {
+			e.Kind = Unreachable
+		}
+	case errors.As(err, &response):
 		e.Kind = kindOfStatus(response.HTTPStatusCode())
-	} else if errors.As(err, &dead) {
-		e.Kind = Unreachable
 	}
 	var api smithy.APIError
 	if errors.As(err, &api) {
