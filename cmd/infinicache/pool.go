@@ -14,13 +14,13 @@ func newPool(con console) *cobra.Command {
 		Use:     "pool",
 		Short:   "Change a pool",
 		Long:    "Change a pool while it serves. See \"infinicache nodes\" for what it is.",
-		Example: "  infinicache pool resize 20",
+		Example: "  infinicache pool resize 20\n  infinicache pool drain 3 4",
 		Args:    between(0, 0, "a command of pool"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return &usageError{cmd.CommandPath(), errors.New("none of its commands given")}
 		},
 	}
-	cmd.AddCommand(newPoolResize(con))
+	cmd.AddCommand(newPoolResize(con), newPoolDrain(con), newPoolAdmit(con))
 	return cmd
 }
 

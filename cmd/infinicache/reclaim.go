@@ -26,20 +26,9 @@ platform".`,
 	address := adminFlag(cmd)
 	kill := cmd.Flags().Bool("kill", false, "without notice")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		var nodes []int
-		var errs []error
-		for _, arg := range args {
-			n, err := strconv.Atoi(arg)
-			if err != nil || n < 0 {
-				errs = append(errs, fmt.Errorf("NODE: %q given, a number from 0 on allowed", arg))
-			}
-			nodes = append(nodes, n)
-		}
-		if len(nodes) > admin.MaxNodes {
-			errs = append(errs, fmt.Errorf("%d nodes given, at most %d allowed", len(nodes), admin.MaxNodes))
-		}
-		if err := errors.Join(errs...); err != nil {
-			return &usageError{cmd.CommandPath(), err}
+		nodes, err := nodeArgs(cmd, args)
+		if err != nil {
+			return err
 		}
 		client := admin.NewClient(*address)
 		defer client.Close()
@@ -50,4 +39,23 @@ platform".`,
 		return err
 	}
 	return cmd
+}
+
+// nodeArgs reads the arguments of a command that are numbers of nodes.
+func nodeArgs(cmd *cobra.Command, args []string) (nodes []int, err error) {
+	var errs []error
+	for _, arg := range args {
+		n, err := strconv.Atoi(arg)
+		if err != nil || n < 0 {
+			errs = append(errs, fmt.Errorf("NODE: %q given, a number from 0 on allowed", arg))
+		}
+		nodes = append(nodes, n)
+	}
+	if len(nodes) > admin.MaxNodes {
+		errs = append(errs, fmt.Errorf("%d nodes given, at most %d allowed", len(nodes), admin.MaxNodes))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, &usageError{cmd.CommandPath(), err}
+	}
+	return nodes, nil
 }

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/infinicache/infinicache/internal/admin"
 	"github.com/infinicache/infinicache/internal/placement"
+	"github.com/infinicache/infinicache/internal/wire"
 )
 
 // resize makes the pool have that many nodes and returns how many it had. The
@@ -27,7 +29,7 @@ func (s *system) resize(ctx context.Context, nodes int, progress func(done, tota
 		}
 	}
 	if s.reign != nil {
-		if err := s.reign.proxy.Resize(ctx, nodes, progress); err != nil {
+		if err := refusal(s.reign.proxy.Resize(ctx, nodes, progress)); err != nil {
 			return before, err
 		}
 	}
@@ -37,6 +39,46 @@ func (s *system) resize(ctx context.Context, nodes int, progress func(done, tota
 		}
 	}
 	return before, nil
+}
+
+// drain has the pool move all that nodes hold to others, and give them nothing more.
+func (s *system) drain(ctx context.Context, nodes []int, progress func(done, total int)) error {
+	numbers, err := s.numbers(nodes)
+	if err != nil {
+		return err
+	}
+	return refusal(s.reign.proxy.Drain(ctx, numbers, progress))
+}
+
+// admit gives drained nodes back to the pool.
+func (s *system) admit(nodes []int) error {
+	numbers, err := s.numbers(nodes)
+	if err != nil {
+		return err
+	}
+	return refusal(s.reign.proxy.Admit(numbers))
+}
+
+// numbers are those of nodes of the pool.
+func (s *system) numbers(nodes []int) (numbers []uint32, err error) {
+	for _, node := range nodes {
+		if count := s.nodes(); node >= count {
+			return nil, fmt.Errorf("%w: %d given, 0 to %d allowed", admin.ErrNoNode, node, count-1)
+		}
+		numbers = append(numbers, uint32(node))
+	}
+	return numbers, nil
+}
+
+// refusal says in the admin door's words why the proxy does not do what it is asked.
+func refusal(err error) error {
+	switch {
+	case errors.Is(err, wire.ErrBusy):
+		return admin.ErrBusy
+	case errors.Is(err, wire.ErrRequest):
+		return fmt.Errorf("%w: %w", admin.ErrSize, err)
+	}
+	return err
 }
 
 // nodes is how many nodes the pool has; without a proxy, the platform.

@@ -83,6 +83,7 @@ func assemble(c systemConfig, log *slog.Logger) (_ *system, err error) {
 		if s.reign, err = s.found(client, redis, links); err != nil {
 			return nil, err
 		}
+		door.Drain, door.Admit = s.drain, s.admit
 	}
 	s.adminDoor = admin.New(door)
 	return s, nil

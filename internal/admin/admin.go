@@ -10,6 +10,10 @@
 //	                       kill=true leaves out the notice before the end
 //	POST /resize?nodes=N   makes the pool have N nodes; the answer is a stream of
 //	                       JSON lines that tell of the progress and the end
+//	POST /drain?node=N     moves all that the nodes hold to others, and gives them
+//	                       nothing more; node may be given many times, and the
+//	                       answer is a stream as of /resize
+//	POST /admit?node=N     gives drained nodes back to the pool
 //	GET  /debug/pprof/     profiles
 //
 // There is no password: the address is meant to be a loopback one. Requests that
@@ -47,13 +51,14 @@ const (
 const MaxNodes = 4096
 
 var (
-	// ErrNoNode is for Config.Reclaim to wrap when the pool has no such node.
+	// ErrNoNode is for Config's functions to wrap when the pool has no such node.
 	ErrNoNode = errors.New("no such node")
-	// ErrSize is for Config.Resize to wrap when the pool cannot have so many
-	// nodes.
+	// ErrSize is for Config.Resize and Config.Drain to wrap when the pool cannot
+	// have so many nodes, or so few.
 	ErrSize = errors.New("bad number of nodes")
-	// ErrBusy is for Config.Resize to wrap while another resize is under way.
-	ErrBusy = errors.New("another resize is under way")
+	// ErrBusy is for Config.Resize, Config.Drain and Config.Admit to wrap while
+	// another of them is under way.
+	ErrBusy = errors.New("a resize or a drain is under way")
 )
 
 // Config says what the door shows. What is nil is answered with 501.
@@ -71,9 +76,15 @@ type Config struct {
 	// ends when whoever asked is gone. An error that matches
 	// errors.ErrUnsupported is answered with 501.
 	Resize func(ctx context.Context, nodes int, progress func(done, total int)) (before int, err error)
+	// Drain moves all that nodes hold to others, after which they are given nothing
+	// more. It may tell how far it has come, until it returns. The context ends when
+	// whoever asked is gone. If it fails the nodes go on as before.
+	Drain func(ctx context.Context, nodes []int, progress func(done, total int)) error
+	// Admit gives drained nodes back to the pool, all or, with an error, none.
+	Admit func(nodes []int) error
 	// Gatherer is where the metrics come from.
 	Gatherer prometheus.Gatherer
-	// Logger takes reclaims and resizes (Info) and the server's complaints (Debug); nil
+	// Logger takes what was ordered (Info) and the server's complaints (Debug); nil
 	// discards.
 	Logger *slog.Logger
 }
@@ -97,6 +108,8 @@ func New(cfg Config) *Server {
 	mux.HandleFunc("GET /status", s.status)
 	mux.HandleFunc("POST /reclaim", s.reclaim)
 	mux.HandleFunc("POST /resize", s.resize)
+	mux.HandleFunc("POST /drain", s.drain)
+	mux.HandleFunc("POST /admit", s.admit)
 	mux.Handle("GET /metrics", s.metrics())
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)

@@ -50,6 +50,8 @@ func door(ready error) *Server {
 			return counts, nil
 		},
 		Resize:   resizeFake,
+		Drain:    drainFake,
+		Admit:    admitFake,
 		Gatherer: reg,
 	})
 }

@@ -56,10 +56,7 @@ func (c *Client) Ready(ctx context.Context) error { return c.ask(ctx, http.Metho
 // says how many there were. It waits until they are gone. The error matches
 // ErrNoNode if the pool has no such node; then none was taken.
 func (c *Client) Reclaim(ctx context.Context, nodes []int, kill bool) ([]Reclaimed, error) {
-	query := url.Values{}
-	for _, node := range nodes {
-		query.Add("node", strconv.Itoa(node))
-	}
+	query := nodeQuery(nodes)
 	if kill {
 		query.Set("kill", "true")
 	}
@@ -79,24 +76,58 @@ func (c *Client) Reclaim(ctx context.Context, nodes []int, kill bool) ([]Reclaim
 // many nodes, ErrBusy if another resize is under way, and errors.ErrUnsupported
 // if it cannot be resized at all.
 func (c *Client) Resize(ctx context.Context, nodes int, progress func(done, total int)) (before int, err error) {
-	res, err := c.do(ctx, http.MethodPost, "/resize?nodes="+strconv.Itoa(nodes))
+	end, err := c.follow(ctx, "/resize?nodes="+strconv.Itoa(nodes), progress)
+	return end.Before, err
+}
+
+// Drain has a pool move all that nodes hold to others, and give them nothing more
+// until Admit; progress, if not nil, is told how far it has come. Nodes that are
+// drained already are no error. A drain is given up when ctx ends. With an error
+// the nodes go on as before; it matches ErrNoNode if there is no such node, ErrSize
+// if too few others would be left, ErrBusy if a resize or another drain is under
+// way, and errors.ErrUnsupported if there is no pool.
+func (c *Client) Drain(ctx context.Context, nodes []int, progress func(done, total int)) error {
+	_, err := c.follow(ctx, "/drain?"+nodeQuery(nodes).Encode(), progress)
+	return err
+}
+
+// Admit gives drained nodes back to their pool. Nodes that are not drained are no
+// error. The error matches ErrNoNode if there is no such node, ErrBusy if a resize or
+// a drain is under way, and errors.ErrUnsupported if there is no pool.
+func (c *Client) Admit(ctx context.Context, nodes []int) error {
+	return c.ask(ctx, http.MethodPost, "/admit?"+nodeQuery(nodes).Encode(), nil)
+}
+
+func nodeQuery(nodes []int) url.Values {
+	query := url.Values{}
+	for _, node := range nodes {
+		query.Add("node", strconv.Itoa(node))
+	}
+	return query
+}
+
+// follow asks for what takes its time, tells of its progress, and returns the line
+// that ends the answer.
+func (c *Client) follow(ctx context.Context, path string, progress func(done, total int)) (end line, err error) {
+	res, err := c.do(ctx, http.MethodPost, path)
 	if err != nil {
-		return 0, err
+		return line{}, err
 	}
 	defer res.Body.Close()
-	lines := json.NewDecoder(res.Body)
+	path = res.Request.URL.Path
+	answer := json.NewDecoder(res.Body)
 	for {
-		var line resizeLine
-		if err := lines.Decode(&line); err != nil {
-			return 0, fmt.Errorf("admin: /resize: no end was told of: %w", noEOF(err))
+		var one line
+		if err := answer.Decode(&one); err != nil {
+			return line{}, fmt.Errorf("admin: %s: no end was told of: %w", path, noEOF(err))
 		}
 		switch {
-		case line.Error != "":
-			return 0, fmt.Errorf("admin: /resize: %s", line.Error)
-		case line.Nodes > 0:
-			return line.Before, nil
+		case one.Error != "":
+			return line{}, fmt.Errorf("admin: %s: %s", path, one.Error)
+		case one.last():
+			return one, nil
 		case progress != nil:
-			progress(line.Done, line.Total)
+			progress(one.Done, one.Total)
 		}
 	}
 }
@@ -142,23 +173,10 @@ func (c *Client) do(ctx context.Context, method, path string) (*http.Response, e
 	defer res.Body.Close()
 	body, _ := io.ReadAll(io.LimitReader(res.Body, 1<<10)) // what there is of an explanation
 	text := strings.TrimSpace(string(body))
-	if sentinel := refusals[refusal{req.URL.Path, res.StatusCode}]; sentinel != nil {
+	if sentinel := refusals[res.StatusCode]; sentinel != nil && method == http.MethodPost {
 		return nil, &refusedError{req.URL.Path, text, sentinel}
 	}
 	return nil, fmt.Errorf("admin: %s: %s: %s", req.URL.Path, res.Status, text)
-}
-
-// refusal is an answer that has a meaning of its own.
-type refusal struct {
-	path   string
-	status int
-}
-
-var refusals = map[refusal]error{
-	{"/reclaim", http.StatusNotFound}:           ErrNoNode,
-	{"/resize", http.StatusUnprocessableEntity}: ErrSize,
-	{"/resize", http.StatusConflict}:            ErrBusy,
-	{"/resize", http.StatusNotImplemented}:      errors.ErrUnsupported,
 }
 
 // refusedError is a refusal with the door's own words, which say it all.

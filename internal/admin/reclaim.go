@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
-	"time"
 )
 
 // Reclaimed says how many instances of a node were taken.
@@ -31,31 +31,40 @@ func (s *Server) reclaim(w http.ResponseWriter, r *http.Request) {
 	}
 	patient(w)
 	counts, err := s.cfg.Reclaim(r.Context(), nodes, kill)
-	switch {
-	case errors.Is(err, ErrNoNode):
-		http.Error(w, err.Error(), http.StatusNotFound)
-	case err != nil:
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-	default:
-		var done reclaimed
-		for i, node := range nodes {
-			s.log.Info("instances reclaimed by command", "node", node, "instances", counts[i], "kill", kill)
-			done.Nodes = append(done.Nodes, Reclaimed{node, counts[i]})
-		}
-		s.answer(w, done)
+	if err != nil {
+		refuse(w, err)
+		return
 	}
+	var done reclaimed
+	for i, node := range nodes {
+		s.log.Info("instances reclaimed by command", "node", node, "instances", counts[i], "kill", kill)
+		done.Nodes = append(done.Nodes, Reclaimed{node, counts[i]})
+	}
+	s.answer(w, done)
 }
 
-// reclaimOrder reads what is wanted, and complains about all that is wrong, up
-// to a few faults.
+// reclaimOrder reads what is wanted, and complains about all that is wrong.
 func reclaimOrder(r *http.Request) (nodes []int, kill bool, err error) {
 	query := r.URL.Query()
+	nodes, err = givenNodes(query)
+	if text := query.Get("kill"); text != "" {
+		var wrong error
+		if kill, wrong = strconv.ParseBool(text); wrong != nil {
+			err = errors.Join(err, fmt.Errorf("kill: %.40q given, true or false allowed", text))
+		}
+	}
+	return nodes, kill, err
+}
+
+// givenNodes reads the numbers of nodes, and complains about those that are none, up
+// to a few.
+func givenNodes(query url.Values) (nodes []int, err error) {
 	given := query["node"]
 	if len(given) == 0 {
 		given = []string{""}
 	}
 	if len(given) > MaxNodes {
-		return nil, false, fmt.Errorf("node: %d given, at most %d allowed", len(given), MaxNodes)
+		return nil, fmt.Errorf("node: %d given, at most %d allowed", len(given), MaxNodes)
 	}
 	var errs []error
 	for _, text := range given {
@@ -68,18 +77,5 @@ func reclaimOrder(r *http.Request) (nodes []int, kill bool, err error) {
 		}
 		nodes = append(nodes, node)
 	}
-	if text := query.Get("kill"); text != "" {
-		if kill, err = strconv.ParseBool(text); err != nil {
-			errs = append(errs, fmt.Errorf("kill: %.40q given, true or false allowed", text))
-		}
-	}
-	return nodes, kill, errors.Join(errs...)
-}
-
-// patient lifts the limits on the time of a request whose work takes as long as
-// it takes. Where they cannot be lifted they are not there.
-func patient(w http.ResponseWriter) {
-	c := http.NewResponseController(w)
-	_ = c.SetReadDeadline(time.Time{}) // it would end the context as well
-	_ = c.SetWriteDeadline(time.Time{})
+	return nodes, errors.Join(errs...)
 }

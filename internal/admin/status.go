@@ -132,7 +132,7 @@ type Journal struct {
 // its instances only.
 type Node struct {
 	Node          int     `json:"node"`
-	State         string  `json:"state"`
+	State         string  `json:"state"`     // of its sessions, or drained
 	InFlight      int     `json:"in_flight"` // requests sent and not yet answered
 	Queued        int     `json:"queued"`    // requests that wait for the node
 	Sessions      uint64  `json:"sessions"`

@@ -73,7 +73,7 @@ func TestNodeThatLeavesTakesNothing(t *testing.T) {
 	bubble(t, 2, func(t *testing.T, r *rig) {
 		for _, leaves := range []bool{true, false} {
 			r.pool.Leave(1, leaves)
-			if c := r.pool.Candidates(); (c[1].Free == 0) != leaves || c[0].Free == 0 {
+			if c := r.pool.Candidates(); (len(c) == 1) != leaves || c[0].Node != 0 {
 				t.Errorf("leaves %v: candidates %+v", leaves, c)
 			}
 			if r.pool.Reserve(1, 10) == leaves {

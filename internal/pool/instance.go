@@ -91,20 +91,20 @@ func (n *node) withID(id wire.Instance) *instance {
 	return nil
 }
 
-// Candidates lists every node as placement sees it, in order.
+// Candidates lists every node that may take new chunks as placement sees it, in
+// order.
 func (p *Pool) Candidates() []placement.Candidate {
 	nodes := p.all()
-	cs := make([]placement.Candidate, len(nodes))
+	cs := make([]placement.Candidate, 0, len(nodes))
 	broke := p.Breaker().Tripped != spend.None
-	for i, n := range nodes {
+	for _, n := range nodes {
 		n.mu.Lock()
-		phase := n.ordinary().machine.Phase()
-		cs[i] = placement.Candidate{
-			Node: n.id, Free: n.free(),
-			Barred: phase == lifecycle.Resting || broke && phase == lifecycle.Asleep || n.noticed(),
-		}
-		if n.leaving {
-			cs[i].Free = 0
+		if !n.leaving {
+			phase := n.ordinary().machine.Phase()
+			cs = append(cs, placement.Candidate{
+				Node: n.id, Free: n.free(),
+				Barred: phase == lifecycle.Resting || broke && phase == lifecycle.Asleep || n.noticed(),
+			})
 		}
 		n.mu.Unlock()
 	}

@@ -12,8 +12,8 @@ func (n *node) noticed() bool {
 	return i != nil && i.leaving
 }
 
-// Staying lists the nodes that are good for new chunks in the long run: no resize
-// removes them, and their instances have had no notice.
+// Staying lists the nodes that are good for new chunks in the long run: nobody
+// empties them, and their instances have had no notice.
 func (p *Pool) Staying() []uint32 {
 	var nodes []uint32
 	for _, n := range p.all() {
@@ -26,8 +26,8 @@ func (p *Pool) Staying() []uint32 {
 	return nodes
 }
 
-// Lasting is how many nodes the pool has when those have left that a resize is
-// about to remove.
+// Lasting is how many nodes take chunks when those have left that are being
+// emptied. Drained ones do not count.
 func (p *Pool) Lasting() (count int) {
 	for _, n := range p.all() {
 		n.mu.Lock()

@@ -74,11 +74,16 @@ func (n *node) dwindle(l *lot) {
 // tellHeld tells the ordinary machine whether there is something worth keeping
 // warm.
 func (n *node) tellHeld(after []func()) []func() {
-	chunks := 0
+	return n.ordinary().stepLocked(lifecycle.Event{Kind: lifecycle.OnHolds, Number: uint64(n.chunks())}, after)
+}
+
+// chunks is how many chunks the node's instances hold that were not freed.
+func (n *node) chunks() int {
+	sum := 0
 	for _, l := range n.lots {
-		chunks += l.chunks
+		sum += l.chunks
 	}
-	return n.ordinary().stepLocked(lifecycle.Event{Kind: lifecycle.OnHolds, Number: uint64(max(chunks, 0))}, after)
+	return max(sum, 0)
 }
 
 // prune forgets an empty lot, unless more will come to it.

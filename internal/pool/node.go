@@ -37,7 +37,8 @@ type node struct {
 	reserved  int64     // bytes promised to stores not yet answered
 	quiet     time.Time // not invoked before: an instance is about to return
 	hushed    bool      // one of an earlier reign was refused
-	leaving   bool      // it is to be removed and takes no new chunks
+	leaving   bool      // it takes no new chunks
+	drained   bool      // it leaves and holds nothing, until it is admitted
 	meter     meter
 }
 
@@ -157,15 +158,21 @@ func (n *node) forget(id wire.Instance) []func() {
 	if i == nil {
 		return nil
 	}
-	n.instances = without(n.instances, i)
-	n.gone = append(n.gone[max(0, len(n.gone)+1-rememberedGone):], id)
 	n.pool.lost.Add(1)
+	n.pool.log.Info("instance lost", "node", n.id, "instance", id, "bytes", i.held)
+	return n.dismiss(i)
+}
+
+// dismiss has an instance be none of the node's any more. It drops what it holds
+// if it speaks again.
+func (n *node) dismiss(i *instance) []func() {
+	n.instances = without(n.instances, i)
+	n.gone = append(n.gone[max(0, len(n.gone)+1-rememberedGone):], i.id)
 	for _, s := range n.seats {
 		if s.current == i {
 			s.current = nil
 		}
 	}
-	n.pool.log.Info("instance lost", "node", n.id, "instance", id, "bytes", i.held)
 	return n.disown(i)
 }
 

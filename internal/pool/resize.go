@@ -82,13 +82,3 @@ func (p *Pool) Resize(count int) error {
 	}
 	return p.resize(count)
 }
-
-// Leave says whether a node is to take no new chunks, because what it holds is
-// being moved away.
-func (p *Pool) Leave(node uint32, leaving bool) {
-	if n := p.node(node); n != nil {
-		n.mu.Lock()
-		n.leaving = leaving
-		n.mu.Unlock()
-	}
-}

@@ -5,7 +5,7 @@ import "time"
 // Status describes a node at one instant.
 type Status struct {
 	Node      uint32
-	State     string // phase of its lifecycle
+	State     string // phase of its lifecycle, or drained
 	Instance  string // that spoke last
 	Instances int    // that may hold something
 	Capacity  int64  // bytes
@@ -39,6 +39,9 @@ func (n *node) status() Status {
 		Capacity: n.pool.cfg.Capacity, Reserved: n.reserved,
 		Sessions: n.meter.invocations, Cold: n.meter.cold, Billed: n.meter.billed, Memory: n.meter.memory,
 		Dead: n.dead(),
+	}
+	if n.drained {
+		s.State = "drained"
 	}
 	if i := o.current; i != nil {
 		s.Instance, s.Capacity, s.Held = i.id.String(), i.capacity, i.held

@@ -74,7 +74,7 @@ func (p *Proxy) holdingsOf(ctx context.Context, node uint32, instance wire.Insta
 	})
 	if err != nil { // it is between two sessions
 		held = held[:0]
-		for _, h := range p.holdingsOn(node) {
+		for _, h := range p.holdingsOn(map[uint32]bool{node: true}) {
 			if p.pool.Leaves(h.at, instance) {
 				held = append(held, h)
 			}
@@ -84,14 +84,13 @@ func (p *Proxy) holdingsOf(ctx context.Context, node uint32, instance wire.Insta
 	return held
 }
 
-// holdingsIn lists all chunks that the catalog names on nodes from to to-1, in no
-// order.
-func (p *Proxy) holdingsIn(from, to uint32) []holding {
+// holdingsOn lists all chunks that the catalog names on nodes, in no order.
+func (p *Proxy) holdingsOn(nodes map[uint32]bool) []holding {
 	var held []holding
 	p.catalog.Each(func(r wire.Record, places []catalog.Place) bool {
 		chunks := int(r.Data) + int(r.Parity)
 		for k, at := range places {
-			if at.Node < from || at.Node >= to || at.Instance == 0 {
+			if at.Instance == 0 || !nodes[at.Node] {
 				continue
 			}
 			number, index := uint32(k/chunks), k%chunks
@@ -110,9 +109,6 @@ func (p *Proxy) holdingsIn(from, to uint32) []holding {
 	})
 	return held
 }
-
-// holdingsOn lists all chunks that the catalog names on a node, in no order.
-func (p *Proxy) holdingsOn(node uint32) []holding { return p.holdingsIn(node, node+1) }
 
 // moveAll moves chunks to other nodes and says how many it moved. done, which may
 // be nil, is called after each that is done with, whatever came of it. For must

@@ -107,7 +107,7 @@ type Proxy struct {
 	links   tasks // of clients and nodes
 	clients clients
 
-	resizing sync.Mutex
+	resizing sync.Mutex // of Resize, Drain and Admit: none waits for another
 }
 
 // New makes a proxy. All complaints about cfg come at once.

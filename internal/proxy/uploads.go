@@ -27,9 +27,9 @@ func (us *uploads) remove(u *upload) {
 	delete(us.all, u)
 }
 
-// on lists the uploads with a chunk on a node from the one given on, kept there or
-// on its way.
-func (us *uploads) on(from uint32) (found []*upload) {
+// on lists the uploads with a chunk on one of nodes, kept there or on its way, and
+// those that are wider than the pool is without: stay is how many others it has.
+func (us *uploads) on(nodes map[uint32]bool, stay int) (found []*upload) {
 	us.mu.Lock()
 	list := make([]*upload, 0, len(us.all))
 	for u := range us.all {
@@ -37,27 +37,27 @@ func (us *uploads) on(from uint32) (found []*upload) {
 	}
 	us.mu.Unlock()
 	for _, u := range list {
-		if u.reaches(from) {
+		if u.reaches(nodes, stay) {
 			found = append(found, u)
 		}
 	}
 	return found
 }
 
-// reaches tells whether the version has a chunk on a node from the one given on, or
-// is too wide for the nodes before it.
-func (u *upload) reaches(from uint32) bool {
+// reaches tells whether the version has a chunk on one of nodes, or is too wide for
+// the others.
+func (u *upload) reaches(nodes map[uint32]bool, stay int) bool {
 	u.mu.Lock()
 	defer u.unlock()
 	if u.over {
 		return false
 	}
-	if u.plan.Shape.Data+u.plan.Shape.Parity > int(from) {
+	if u.plan.Shape.Data+u.plan.Shape.Parity > stay {
 		return true
 	}
 	for _, s := range u.stripes {
 		for i := range s.chunks {
-			if c := &s.chunks[i]; c.node >= from && (c.acked || !c.over) {
+			if c := &s.chunks[i]; nodes[c.node] && (c.acked || !c.over) {
 				return true
 			}
 		}

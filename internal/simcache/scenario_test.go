@@ -127,11 +127,12 @@ var scenarios = []scenario{
 	{name: "backups", warm: 10 * time.Second, backup: 3 * time.Second, harm: []harm{loseOne, loseOne, swap}, strikes: 16, hits: 0.85, failed: 5},
 	{name: "notices", harm: []harm{giveNotice, giveNotice, noticeOne}, strikes: 10, hits: 0.9, failed: 5},
 	{name: "resizes", harm: []harm{resizePool}, strikes: 8, hits: 0.9, failed: 5},
+	{name: "deployments", harm: []harm{deploy}, strikes: 5, hits: 1, failed: 5},
 	{name: "spending", proxy: thrifty(3), hits: 0.35, failed: 50},
 	{
 		name: "everything", warm: 10 * time.Second, backup: 3 * time.Second, proxy: thrifty(30),
 		rules: slices.Concat(breaks, lateness, splits, freezes), drawn: 4,
-		harm:    []harm{reclaim, hide, stop, breakOff, loseOne, swap, giveNotice, noticeOne, resizePool},
+		harm:    []harm{reclaim, hide, stop, breakOff, loseOne, swap, giveNotice, noticeOne, resizePool, deploy},
 		strikes: 10, hits: 0.6, failed: 30,
 	},
 }
@@ -218,6 +219,30 @@ var (
 		}
 	})
 )
+
+// deploy replaces the instances of a few nodes, which are drained before.
+var deploy = harm(func(w *Cache, rng *rand.Rand) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	first, step := rng.IntN(4), 3+rng.IntN(3)
+	var nodes []uint32
+	for n := first; n < len(w.Proxy.Status().Nodes); n += step {
+		nodes = append(nodes, uint32(n))
+	}
+	if err := w.Proxy.Drain(ctx, nodes, nil); err != nil {
+		if !errors.Is(err, wire.ErrUnavailable) && ctx.Err() == nil {
+			w.t.Errorf("drain of %v: %v", nodes, err)
+		}
+		return
+	}
+	for _, n := range nodes {
+		w.Platform.Reclaim(int(n))
+	}
+	rest(rng, 3*time.Second)
+	if err := w.Proxy.Admit(nodes); err != nil {
+		w.t.Errorf("admission of %v: %v", nodes, err)
+	}
+})
 
 // thrifty limits a pool to so many sessions a second.
 func thrifty(sessions float64) func(*proxy.Config) {

@@ -209,13 +209,12 @@ var mutants = []mutant{
 `,
 	},
 
-	// Notices and resizes.
+	// Notices, resizes and drains.
 	{
 		name: "place new chunks on a node that leaves", file: "internal/pool/instance.go", tests: pool,
-		old: `		if n.leaving {
-			cs[i].Free = 0
-		}
-`, new: ``,
+		old: `		if !n.leaving {
+			phase`, new: `		{
+			phase`,
 	},
 	{
 		name: "reserve on a node that leaves", file: "internal/pool/instance.go", tests: pool,
@@ -223,7 +222,15 @@ var mutants = []mutant{
 	},
 	{
 		name: "remove nodes without emptying them", file: "internal/proxy/resize.go", tests: workloads + " -run Shrinks",
-		old: `p.empty(ctx, uint32(nodes), uint32(old), progress)`, new: `p.empty(ctx, uint32(old), uint32(old), progress)`,
+		old: `p.empty(ctx, leave, progress)`, new: `p.empty(ctx, leave[:0], progress)`,
+	},
+	{
+		name: "place chunks on a drained node", file: "internal/proxy/drained.go", tests: workloads + " -run TestDrain",
+		old: `p.pool.Emptied(node)`, new: `p.pool.Leave(node, false)`,
+	},
+	{
+		name: "drain nodes of which readers need chunks", file: "internal/proxy/empty.go", tests: workloads + " -run TestDrain",
+		old: `(chunks == 0 || !patient)`, new: `(chunks >= 0 || !patient)`,
 	},
 	{
 		name: "let a node sleep that is drained", file: "internal/proxy/drain.go", tests: workloads + " -run TestNotice",
