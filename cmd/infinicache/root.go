@@ -100,7 +100,7 @@ Exit codes: 0 success, 1 failure, 2 wrong command line, 3 a miss (get, stat).`,
 		newUp(con), newPlatform(con), newProxy(con),
 		newPut(con), newGet(con), newDel(con), newStat(con),
 		newNodes(con), newReclaim(con), newPool(con),
-		newBench(con), newReplay(con),
+		newBench(con), newReplay(con), newDeploy(con),
 		newVersion(con),
 	)
 	return root
