@@ -14,7 +14,7 @@ TRACE   ?= testdata/trace/dal09-2000.csv.gz
 STATIC  = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false
 LINTERS = .cache/bin/staticcheck
 
-.PHONY: help build run test race scenarios stress mutants lint fuzz bench replay clean vet fmt floors unit
+.PHONY: help build nodes run test race scenarios stress mutants lint fuzz bench replay clean vet fmt floors unit
 
 help: ## list these targets
 	@echo "make TARGET [ARGS='...']"
@@ -24,6 +24,13 @@ build: ## build bin/infinicache and bin/infinicache-node
 	@mkdir -p bin
 	$(STATIC) -ldflags "-X main.version=$(VERSION)" -o bin/infinicache ./cmd/infinicache
 	$(STATIC) -tags lambda.norpc -ldflags "-s -w -X main.version=$(VERSION)" -o bin/infinicache-node ./cmd/infinicache-node
+
+nodes: ## build bin/infinicache-node-linux-arm64 and -amd64, to be deployed
+	@mkdir -p bin
+	for arch in arm64 amd64; do \
+		GOOS=linux GOARCH=$$arch $(STATIC) -tags lambda.norpc -ldflags "-s -w -X main.version=$(VERSION)" \
+			-o bin/infinicache-node-linux-$$arch ./cmd/infinicache-node || exit 1; \
+	done
 
 run: build ## run a cache on this machine until Ctrl-C (ARGS: flags of infinicache up)
 	bin/infinicache up $(ARGS)

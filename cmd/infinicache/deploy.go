@@ -15,6 +15,6 @@ func newDeploy(con console) *cobra.Command {
 			return &usageError{cmd.CommandPath(), errors.New("no platform given")}
 		},
 	}
-	cmd.AddCommand(newDeployKnative(con))
+	cmd.AddCommand(newDeployLambda(con), newDeployKnative(con))
 	return cmd
 }

@@ -3,6 +3,7 @@ package lambda
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"regexp"
 	"strings"
@@ -62,19 +63,19 @@ var kindNames = [kinds]string{
 var mends = [kinds]string{
 	Unavailable: "run the same again; it goes on where it was",
 	Credentials: "give valid ones the AWS SDK's way: AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, `aws sso login`, or a role of this machine",
-	Denied:      "allow it; `infinicache deploy lambda FILE --policy deployer` prints the policy that is needed",
+	Denied:      "allow it; `infinicache deploy lambda --policy deployer` prints the policy that is needed",
 	Unreachable: "see that region is one of AWS, in the pool file or AWS_REGION, and that this machine reaches the network",
 	Throttled:   "run the same again; it goes on where it was",
 	Quota:       "ask for more in the Service Quotas console, or deploy fewer nodes or less concurrency",
 	TooLarge:    "strip the program",
-	Role:        "see that the role exists and that its trust policy is that of `infinicache deploy lambda FILE --policy trust`",
+	Role:        "see that the role exists and that its trust policy is that of `infinicache deploy lambda --policy trust`",
 	Network:     "see that subnets and security groups are of one VPC in this region, that subnets have free addresses, and that the role has the policy of `--policy function`",
 	Refused:     "change the pool file",
 	Missing:     "run the same again, which creates it",
 	Busy:        "wait until nobody else changes it, then run the same again; it goes on where it was",
 	Failed:      "mend that, then run the same again; it goes on where it was",
-	Consent:     "name the proxy with --admin, so that nodes are drained first, or allow it with --lose-objects",
-	Undrained:   "see why with `infinicache nodes`, then run the same again, or leave out --admin and allow losses with --lose-objects",
+	Consent:     "name the proxy with --admin, so that nodes are drained first, or allow it with --undrained instead",
+	Undrained:   "see why with `infinicache nodes`, then run the same again, or allow losses with --undrained instead of --admin",
 }
 
 // String returns the kind's name.
@@ -176,12 +177,17 @@ func failure(doing string, err error) error {
 		return err
 	}
 	e := &Error{Kind: Unavailable, Doing: doing, Err: err}
-	var dead *smithyhttp.RequestSendError
+	var unsent *smithyhttp.RequestSendError
+	var dial *net.OpError
 	var response *smithyhttp.ResponseError
-	if errors.As(err, &response) {
+	switch {
+	case errors.As(err, &unsent):
+		e.Err = unsent.Err
+		if errors.As(err, &dial) && dial.Op == "dial" {
+			e.Kind = Unreachable
+		}
+	case errors.As(err, &response):
 		e.Kind = kindOfStatus(response.HTTPStatusCode())
-	} else if errors.As(err, &dead) {
-		e.Kind = Unreachable
 	}
 	var api smithy.APIError
 	if errors.As(err, &api) {
@@ -204,7 +210,7 @@ func failure(doing string, err error) error {
 	}
 	e.Mend = mends[e.Kind]
 	if e.Action == "iam:PassRole" {
-		e.Mend = "allow iam:PassRole for the functions' role; `infinicache deploy lambda FILE --policy deployer` has it"
+		e.Mend = "allow iam:PassRole for the functions' role; `infinicache deploy lambda --policy deployer` has it"
 	}
 	return e
 }

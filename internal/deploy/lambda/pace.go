@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -48,10 +49,11 @@ func (t tempo) retryer() aws.Retryer {
 	})
 }
 
-// hopeless tells of a host without an address: a region that does not exist.
+// hopeless tells of a host without an address, such as a region that does not
+// exist, and of one where nobody listens.
 func hopeless(err error) aws.Ternary {
 	var dns *net.DNSError
-	if errors.As(err, &dns) && dns.IsNotFound {
+	if errors.As(err, &dns) && dns.IsNotFound || errors.Is(err, syscall.ECONNREFUSED) {
 		return aws.FalseTernary
 	}
 	return aws.UnknownTernary
