@@ -20,7 +20,8 @@ const MaxAtOnce = 2
 // end.
 type Drainer interface {
 	// Drain returns when the nodes hold nothing that is needed and are given
-	// nothing new. A node that the proxy does not have holds nothing.
+	// nothing new. A node that the proxy does not have holds nothing. With an
+	// error the nodes are used as before.
 	Drain(ctx context.Context, nodes []int) error
 	// Admit has the nodes used again.
 	Admit(ctx context.Context, nodes []int) error
