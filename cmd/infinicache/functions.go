@@ -29,8 +29,9 @@ func defaultFunctions() functions {
 	return functions{nodes: 14, memory: 256 << 20, prefix: functionPrefix, notice: emulator.DefaultNotice}
 }
 
-func (c *functions) declare(f *flags) {
-	add(f, &c.nodes, "nodes", number(1, pool.MaxNodes), "nodes of the pool")
+// declare takes as few nodes as least.
+func (c *functions) declare(f *flags, least int) {
+	add(f, &c.nodes, "nodes", number(least, pool.MaxNodes), "nodes of the pool")
 	add(f, &c.memory, "memory", size(minNodeMemory, maxNodeMemory), "memory of each node, the program itself included")
 	add(f, &c.notice, "notice", duration(time.Millisecond, emulator.MaxNotice), "how long before its end an instance that is taken hears of it")
 }

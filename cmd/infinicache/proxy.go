@@ -120,7 +120,7 @@ misses, and writes that need it are refused. Nodes that are awake go on serving.
 	c := systemConfig{functions: defaultFunctions(), servingConfig: defaultServing()}
 	p := defaultProxy()
 	p.platform, p.links = "http://"+defaultInvoke, defaultLinks
-	c.functions.declare(f)
+	c.functions.declare(f, 1)
 	c.declarePrefix(f)
 	p.declare(f, &c.functions)
 	p.declareApart(f)

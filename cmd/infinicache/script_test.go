@@ -59,6 +59,7 @@ func buildAndRun(m *testing.M) (code int, err error) {
 //	down [SIGNAL]         ends it (TERM), which must succeed and leave no process
 //	start NAME CMD ARG... runs a command that serves, and sets $NAME_INVOKE and the
 //	                      like by the line that says that it is ready
+//	create URL NAME...    creates functions of infinicache-node through the Lambda API
 //	end NAME [SIGNAL]     ends it, as down does; KILL is allowed
 //	newer TEXT VAR        finds the one number of the last output after TEXT, which
 //	                      must be above $VAR, and sets VAR to it
@@ -75,7 +76,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"up": scriptUp, "down": scriptDown, "start": scriptStart, "end": scriptEnd,
+			"up": scriptUp, "down": scriptDown, "start": scriptStart, "end": scriptEnd, "create": scriptCreate,
 			"exits": scriptExits, "newer": scriptNewer,
 			"random": scriptRandom, "same": scriptSame, "unused": scriptUnused, "rediscli": scriptRedis,
 		},

@@ -80,8 +80,8 @@ func listInstances(out *admin.Status, e *emulator.Emulator) {
 		out.Nodes = append(out.Nodes, admin.Node{Node: node})
 	}
 	for _, i := range e.Instances() {
-		if i.Node >= len(out.Nodes) {
-			continue // deployed since
+		if i.Node < 0 || i.Node >= len(out.Nodes) {
+			continue // no node's, or deployed since
 		}
 		n := &out.Nodes[i.Node]
 		n.Instances = append(n.Instances, admin.Instance{

@@ -190,7 +190,11 @@ func (s *system) ready() error {
 func (s *system) reclaim(_ context.Context, nodes []int, kill bool) ([]int, error) {
 	counts, err := s.platform.Reclaim(nodes, kill)
 	if errors.Is(err, emulator.ErrNoNode) {
-		err = fmt.Errorf("%w: %v given, 0 to %d allowed", admin.ErrNoNode, nodes, s.platform.Nodes()-1)
+		allowed := "none"
+		if n := s.platform.Nodes(); n > 0 {
+			allowed = fmt.Sprintf("those of 0 to %d that are deployed", n-1)
+		}
+		err = fmt.Errorf("%w: %v given, %s allowed", admin.ErrNoNode, nodes, allowed)
 	}
 	return counts, err
 }

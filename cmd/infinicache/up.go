@@ -45,7 +45,7 @@ writes that need it are refused. Nodes that are awake go on serving.`,
 	platform, proxy := defaultPlatform(), defaultProxy()
 	platform.cutLinks = 0.1
 	proxy.warmEvery, proxy.backupEvery = 0, 0
-	c.functions.declare(f)
+	c.functions.declare(f, 1)
 	proxy.declare(f, &c.functions)
 	platform.declare(f)
 	add(f, &platform.cutLinks, "cut-links", real(0, 1, false), "share of freezes that cut an instance's connections")

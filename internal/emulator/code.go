@@ -50,8 +50,7 @@ func hostArchitecture() string {
 }
 
 // code is a deployment package: an unzipped one, which functions share if it is
-// the same to the byte, or the executable of Config. It does not change, but
-// for the two fields at the end.
+// the same to the byte, or the executable of Config.
 type code struct {
 	binary string // the executable's path
 	dir    string // where it was unzipped to; empty for Config's
@@ -59,11 +58,11 @@ type code struct {
 	stored int64  // of what is in dir
 	sha256 func() string
 
-	machine elf.Machine // 0 if the executable does not say
-
-	holders int           // calls that have it in hand; Emulator.mu guards it
-	ready   chan struct{} // closed when err is set
+	ready   chan struct{} // closed when the two below are set; nil for Config's
+	machine elf.Machine   // 0 if the executable does not say
 	err     error         // why it cannot be used
+
+	holders int // calls that have it in hand; Emulator.mu guards it
 }
 
 // executableCode is the code of functions that Config describes. Its hash is the
@@ -163,8 +162,10 @@ func (e *Emulator) store(zipped []byte) (*code, *fault) {
 	<-c.ready
 	if c.err != nil {
 		e.letGo(c)
-		if errors.As(c.err, new(*fs.PathError)) {
-			return nil, serviceFailed(http.StatusInternalServerError, c.err) // this machine's fault
+		for _, lack := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.ENFILE, syscall.EIO} {
+			if errors.Is(c.err, lack) {
+				return nil, serviceFailed(http.StatusInternalServerError, c.err)
+			}
 		}
 		return nil, badZip()
 	}

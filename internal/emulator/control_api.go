@@ -115,6 +115,9 @@ func (e *Emulator) control(op operation, r *http.Request) (any, *fault) {
 	if injected != nil && !injected.Late {
 		return nil, injected.fault()
 	}
+	if e.binary != nil {
+		e.binary.sha256() // reads the file the first time, which must not be under e.mu
+	}
 	out, f := op.run(e, request{r, body})
 	e.log.Debug("management call", "operation", op.name, "path", r.URL.Path, "refused", f != nil)
 	if injected != nil {

@@ -19,12 +19,14 @@ type createRequest struct {
 
 // packageSource says where a deployment package comes from: with the request.
 type packageSource struct {
-	ZipFile                                                                          []byte // base64 in JSON
-	ImageUri, S3Bucket, S3Key, S3ObjectVersion, S3ObjectStorageMode, SourceKMSKeyArn json.RawMessage
+	ZipFile  []byte          // base64 in JSON
+	ImageURI json.RawMessage `json:"ImageUri"`
+
+	S3Bucket, S3Key, S3ObjectVersion, S3ObjectStorageMode, SourceKMSKeyArn json.RawMessage
 }
 
 func (s *packageSource) check() *fault {
-	for _, given := range []json.RawMessage{s.ImageUri, s.S3Bucket, s.S3Key, s.S3ObjectVersion, s.S3ObjectStorageMode, s.SourceKMSKeyArn} {
+	for _, given := range []json.RawMessage{s.ImageURI, s.S3Bucket, s.S3Key, s.S3ObjectVersion, s.S3ObjectStorageMode, s.SourceKMSKeyArn} {
 		switch string(given) {
 		case "", "null", `""`:
 		default:

@@ -23,7 +23,7 @@ type functionConfiguration struct {
 	LoggingConfig    loggingConfig
 	MemorySize       int64
 	PackageType      string
-	RevisionId       string
+	RevisionID       string `json:"RevisionId"`
 	Role             string
 	Runtime          string
 	SnapStart        snapStart
@@ -43,7 +43,7 @@ type tracingConfig struct{ Mode string }
 
 type vpcAnswer struct {
 	vpcConfig
-	VpcId string
+	VpcID string `json:"VpcId"`
 }
 
 // describe is a function as most operations answer with it. The caller holds
@@ -80,7 +80,7 @@ func (fn *function) as(def *definition) functionConfiguration {
 		LoggingConfig:    def.logging,
 		MemorySize:       def.memory >> 20,
 		PackageType:      "Zip",
-		RevisionId:       fn.revision,
+		RevisionID:       fn.revision,
 		Role:             def.role,
 		Runtime:          def.runtime,
 		SnapStart:        snapStart{"None", "Off"},

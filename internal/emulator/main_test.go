@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
@@ -74,6 +75,11 @@ func functionMain(role string) {
 			fmt.Println("a line", strings.Repeat("y", 10_000))
 			fmt.Println("END-OF-LINES")
 			return conformance.Function(ctx, cmd)
+		})
+	case "tenant":
+		lambda.Start(func(ctx context.Context) (string, error) {
+			call, _ := lambdacontext.FromContext(ctx)
+			return call.TenantID, nil
 		})
 	case "environment":
 		lambda.Start(func() ([]string, error) { return os.Environ(), nil })
@@ -140,7 +146,7 @@ func newClient(t *testing.T, e *Emulator) client {
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "x", SecretAccessKey: "x"}, nil
 		}),
-	})}
+	}, func(o *sdk.Options) { o.Protocol = modelled{o.Protocol, t} })}
 }
 
 func (c client) invoke(t *testing.T, name, payload string) (*sdk.InvokeOutput, error) {

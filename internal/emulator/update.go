@@ -6,7 +6,7 @@ type updateCodeRequest struct {
 	notServed
 	Architectures []string
 	DryRun        bool
-	RevisionId    string
+	RevisionID    string `json:"RevisionId"`
 }
 
 func (in *updateCodeRequest) check() *fault {
@@ -24,6 +24,12 @@ func (in *updateCodeRequest) check() *fault {
 	return in.packageSource.check()
 }
 
+// updateConfigurationRequest is what UpdateFunctionConfiguration takes.
+type updateConfigurationRequest struct {
+	settings
+	RevisionID string `json:"RevisionId"`
+}
+
 func (e *Emulator) updateFunctionCode(r request) (any, *fault) {
 	var in updateCodeRequest
 	if f := r.decode(&in); f != nil {
@@ -38,7 +44,7 @@ func (e *Emulator) updateFunctionCode(r request) (any, *fault) {
 	}
 	defer e.letGo(code)
 
-	return e.change(r, in.RevisionId, in.DryRun, func(fn *function) *definition {
+	return e.change(r, in.RevisionID, in.DryRun, func(fn *function) *definition {
 		def := *fn.def
 		def.code = code
 		if len(in.Architectures) > 0 {
@@ -49,17 +55,14 @@ func (e *Emulator) updateFunctionCode(r request) (any, *fault) {
 }
 
 func (e *Emulator) updateFunctionConfiguration(r request) (any, *fault) {
-	var in struct {
-		settings
-		RevisionId string
-	}
+	var in updateConfigurationRequest
 	if f := r.decode(&in); f != nil {
 		return nil, f
 	}
 	if f := in.check(); f != nil {
 		return nil, f
 	}
-	return e.change(r, in.RevisionId, false, func(fn *function) *definition {
+	return e.change(r, in.RevisionID, false, func(fn *function) *definition {
 		return in.apply(*fn.def, fn.name)
 	})
 }

@@ -9,6 +9,7 @@ const (
 	stripe    = "./internal/stripe"
 	lambda    = "./internal/deploy/lambda"
 	workloads = "./internal/simcache"
+	emulator  = "./internal/emulator"
 )
 
 // mutants are the changes that the tests must notice.
@@ -378,5 +379,33 @@ var mutants = []mutant{
 	{
 		name: "time in the archive", file: "internal/deploy/lambda/program.go", tests: lambda,
 		old: `time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)`, new: `time.Now()`,
+	},
+
+	// The embedded platform's management API.
+	{
+		name: "keep idle instances over an update", file: "internal/emulator/deployment.go", tests: emulator,
+		old: `return inst.idle() }`, new: `return false }`,
+	},
+	{
+		name: "reuse an instance that an update met in session", file: "internal/emulator/instance.go", tests: emulator,
+		old: `inst.def != fn.def || fn.removed`, new: `fn.removed`,
+	},
+	{
+		name: "give a tenant another's instance", file: "internal/emulator/function.go", tests: emulator,
+		old: `case inst.tenant == tenant:`, new: `default:`,
+	},
+	{
+		name: "update a function that is being updated", file: "internal/emulator/deployment.go", tests: emulator,
+		old: `case fn.coming != nil:
+		return`, new: `case false:
+		return`,
+	},
+	{
+		name: "unzip outside the directory", file: "internal/emulator/code.go", tests: emulator,
+		old: `!filepath.IsLocal(f.Name) || `, new: ``,
+	},
+	{
+		name: "drop code that a function has", file: "internal/emulator/code.go", tests: emulator,
+		old: `!used[c] && c.holders == 0`, new: `c.holders == 0`,
 	},
 }
