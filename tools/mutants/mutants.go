@@ -352,7 +352,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "take a stranger's function for one's own", file: "internal/deploy/lambda/change.go", tests: lambda,
-		old: `if f.owner() != d.cfg.Pool.Prefix {`, new: `if false {`,
+		old: `if f.owner() == d.cfg.Pool.Prefix {`, new: `if true {`,
 	},
 	{
 		name: "lose objects without being allowed to", file: "internal/deploy/lambda/apply.go", tests: lambda,

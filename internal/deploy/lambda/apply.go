@@ -136,8 +136,9 @@ func (a *application) admit(ctx context.Context, nodes []int) error {
 // tell reports what is being done.
 func (a *application) tell(format string, args ...any) {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.cfg.Progress(len(a.done), len(a.plan.steps), fmt.Sprintf(format, args...))
+	done := len(a.done)
+	a.mu.Unlock()
+	a.cfg.Progress(done, len(a.plan.steps), fmt.Sprintf(format, args...))
 }
 
 // made books a step.

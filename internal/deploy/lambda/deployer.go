@@ -44,8 +44,8 @@ type Config struct {
 	// LoseObjects allows plans that lose what the cache holds.
 	LoseObjects bool
 	// Progress, if not nil, is told of every change that is made, done of total
-	// so far, and of what is being done meanwhile. It is called by one goroutine
-	// at a time.
+	// so far, and of what is being done meanwhile. It is called by several
+	// goroutines.
 	Progress func(done, total int, doing string)
 }
 
