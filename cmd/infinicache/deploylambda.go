@@ -128,7 +128,7 @@ func (c *lambdaConfig) run(ctx context.Context, con console) error {
 		return err
 	}
 	cfg.Archive, err = c.archive(pool.Architecture)
-	if err != nil && !c.destroy && !c.check {
+	if needed := !c.destroy && !c.check || c.nodeBinary != ""; err != nil && needed {
 		return err
 	}
 	if c.admin != "" {

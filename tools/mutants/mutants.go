@@ -7,6 +7,7 @@ const (
 	pool      = "./internal/pool"
 	catalog   = "./internal/catalog"
 	stripe    = "./internal/stripe"
+	lambda    = "./internal/deploy/lambda"
 	workloads = "./internal/simcache"
 	emulator  = "./internal/emulator"
 )
@@ -336,6 +337,48 @@ var mutants = []mutant{
 		name: "a hedge never fires", file: "internal/stripe/gather.go", tests: stripe + " -run IsHedged",
 		old: `		g.hedgeAt = g.start.Add(g.patient)
 `, new: ``,
+	},
+
+	// Deployment to AWS Lambda.
+	{
+		name: "delete what lacks the pool's tag", file: "internal/deploy/lambda/plan.go", tests: lambda,
+		old: `surplus && f.owner() == p.Prefix {`, new: `surplus {`,
+	},
+	{
+		name: "destroy what lacks the pool's tag", file: "internal/deploy/lambda/plan.go", tests: lambda,
+		old: `		if f.owner() == p.Prefix {
+			deletes`, new: `		if true {
+			deletes`,
+	},
+	{
+		name: "take a stranger's function for one's own", file: "internal/deploy/lambda/change.go", tests: lambda,
+		old: `if f.owner() == d.cfg.Pool.Prefix {`, new: `if true {`,
+	},
+	{
+		name: "lose objects without being allowed to", file: "internal/deploy/lambda/apply.go", tests: lambda,
+		old: `if plan.Loses && !d.cfg.LoseObjects {`, new: `if false {`,
+	},
+	{
+		name: "update all nodes at once", file: "internal/deploy/lambda/apply.go", tests: lambda,
+		old: `slices.Chunk(rest, d.cfg.AtOnce)`, new: `slices.Chunk(rest, max(len(rest), 1))`,
+	},
+	{
+		name: "leave nodes drained when interrupted", file: "internal/deploy/lambda/apply.go", tests: lambda,
+		old: `context.WithTimeout(context.WithoutCancel(ctx), admitPatience)`, new: `context.WithTimeout(ctx, admitPatience)`,
+	},
+	{
+		name: "admit a node before its update is done", file: "internal/deploy/lambda/change.go", tests: lambda,
+		old: `case f.state != types.StatePending && f.lastUpdate != types.LastUpdateStatusInProgress:`, new: `default:`,
+	},
+	{
+		name: "call as fast as one can", file: "internal/deploy/lambda/pace.go", tests: lambda,
+		old: `	p.next = turn.Add(p.every)
+`, new: `	p.next = turn
+`,
+	},
+	{
+		name: "time in the archive", file: "internal/deploy/lambda/program.go", tests: lambda,
+		old: `time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)`, new: `time.Now()`,
 	},
 
 	// The embedded platform's management API.

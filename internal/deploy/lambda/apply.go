@@ -44,7 +44,7 @@ type application struct {
 	plan Plan
 
 	mu   sync.Mutex
-	done int
+	done []place
 }
 
 // split parts the steps that cost the cache nothing from those that end
@@ -70,11 +70,11 @@ func (a *application) together(ctx context.Context, steps []step, atOnce int) er
 			if going.Err() != nil {
 				return context.Cause(going)
 			}
-			a.tell(0, "%s %s %s", s.Action, s.Kind, s.Name)
+			a.tell("%s %s %s", s.Action, s.Kind, s.Name)
 			if err := a.make(ctx, s); err != nil {
 				return err
 			}
-			a.tell(1, "%s %s: %sd", s.Kind, s.Name, s.Action)
+			a.made(s)
 			return nil
 		})
 	}
@@ -87,23 +87,29 @@ func (a *application) retire(ctx context.Context, batch []step) error {
 	if !a.plan.drains {
 		return a.together(ctx, batch, len(batch))
 	}
-	var nodes, remaining []int
+	var nodes []int
 	for _, s := range batch {
 		nodes = append(nodes, s.node)
-		if s.Action != deploy.Delete {
-			remaining = append(remaining, s.node)
-		}
 	}
-	a.tell(0, "draining nodes %v", nodes)
+	a.tell("draining nodes %v", nodes)
 	if err := a.cfg.Drainer.Drain(ctx, nodes); err != nil {
-		// What is not going to be changed is wanted as it was.
-		return errors.Join(a.undrained(ctx, nodes, err), a.admit(ctx, nodes))
+		return a.undrained(ctx, nodes, err)
 	}
 	err := a.together(ctx, batch, len(batch))
-	if len(remaining) == 0 {
-		return err
+	return errors.Join(err, a.admit(ctx, a.remaining(batch)))
+}
+
+// remaining are the nodes whose functions are still there.
+func (a *application) remaining(batch []step) []int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var nodes []int
+	for _, s := range batch {
+		if s.Action != deploy.Delete || !slices.Contains(a.done, s.place) {
+			nodes = append(nodes, s.node)
+		}
 	}
-	return errors.Join(err, a.admit(ctx, remaining))
+	return nodes
 }
 
 func (a *application) undrained(ctx context.Context, nodes []int, err error) error {
@@ -116,6 +122,9 @@ func (a *application) undrained(ctx context.Context, nodes []int, err error) err
 // admit has nodes used again, even if ctx has ended: whoever interrupts a
 // deployment does not want to lose these nodes.
 func (a *application) admit(ctx context.Context, nodes []int) error {
+	if len(nodes) == 0 {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), admitPatience)
 	defer cancel()
 	if err := a.cfg.Drainer.Admit(ctx, nodes); err != nil {
@@ -124,10 +133,18 @@ func (a *application) admit(ctx context.Context, nodes []int) error {
 	return nil
 }
 
-// tell reports progress.
-func (a *application) tell(more int, format string, args ...any) {
+// tell reports what is being done.
+func (a *application) tell(format string, args ...any) {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.done += more
-	a.cfg.Progress(a.done, len(a.plan.steps), fmt.Sprintf(format, args...))
+	done := len(a.done)
+	a.mu.Unlock()
+	a.cfg.Progress(done, len(a.plan.steps), fmt.Sprintf(format, args...))
+}
+
+// made books a step.
+func (a *application) made(s step) {
+	a.mu.Lock()
+	a.done = append(a.done, s.place)
+	a.mu.Unlock()
+	a.tell("%s %s: %sd", s.Kind, s.Name, s.Action)
 }

@@ -77,10 +77,21 @@ func (d *Deployer) create(ctx context.Context, at place, want settings) error {
 	if err != nil {
 		return err
 	}
-	if f.owner() != d.cfg.Pool.Prefix {
-		return &Error{Kind: Clash, Doing: "create function " + at.function, Mend: "choose another prefix, or see whose it is", Err: errors.New("somebody else made it meanwhile")}
+	if err := d.owned(f); err != nil {
+		return err
 	}
 	return d.reserve(ctx, at, f.concurrency, want.concurrency)
+}
+
+// owned refuses a function that is not the pool's, or no more so.
+func (d *Deployer) owned(f function) error {
+	if f.owner() == d.cfg.Pool.Prefix {
+		return nil
+	}
+	return &Error{
+		Kind: Clash, Doing: "change function " + f.function, Mend: "choose another prefix, or see whose it is",
+		Err: errors.New("it is somebody else's since a moment ago"),
+	}
 }
 
 func describe(at place) string {
@@ -96,6 +107,9 @@ func (d *Deployer) update(ctx context.Context, s step, want settings) error {
 	f, err := d.settle(ctx, s.place) // somebody's change, or an interrupted one of ours
 	var failed *Error
 	if err != nil && !(errors.As(err, &failed) && failed.Kind == Failed) {
+		return err
+	}
+	if err := d.owned(f); err != nil {
 		return err
 	}
 	if s.tags != nil {
@@ -132,9 +146,15 @@ func (d *Deployer) update(ctx context.Context, s step, want settings) error {
 	return nil
 }
 
-// delete deletes a function. One that is gone is fine.
+// delete deletes a function, if it is still the pool's. One that is gone is fine.
 func (d *Deployer) delete(ctx context.Context, at place) error {
-	_, err := d.lambda.DeleteFunction(ctx, &lambda.DeleteFunctionInput{FunctionName: aws.String(at.function)})
+	f, err := d.get(ctx, at)
+	if err == nil {
+		err = d.owned(f)
+	}
+	if err == nil {
+		_, err = d.lambda.DeleteFunction(ctx, &lambda.DeleteFunctionInput{FunctionName: aws.String(at.function)})
+	}
 	if code(err) == "ResourceNotFoundException" {
 		return nil
 	}

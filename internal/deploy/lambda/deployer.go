@@ -20,7 +20,8 @@ const MaxAtOnce = 2
 // end.
 type Drainer interface {
 	// Drain returns when the nodes hold nothing that is needed and are given
-	// nothing new. A node that the proxy does not have holds nothing.
+	// nothing new. A node that the proxy does not have holds nothing. With an
+	// error the nodes are used as before.
 	Drain(ctx context.Context, nodes []int) error
 	// Admit has the nodes used again.
 	Admit(ctx context.Context, nodes []int) error
@@ -43,8 +44,8 @@ type Config struct {
 	// LoseObjects allows plans that lose what the cache holds.
 	LoseObjects bool
 	// Progress, if not nil, is told of every change that is made, done of total
-	// so far, and of what is being done meanwhile. It is called by one goroutine
-	// at a time.
+	// so far, and of what is being done meanwhile. It is called by several
+	// goroutines.
 	Progress func(done, total int, doing string)
 }
 

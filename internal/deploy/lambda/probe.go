@@ -64,7 +64,7 @@ func (c *checkup) failProbe(subject, function string, err error) {
 		case platform.Denied:
 			mend = "allow lambda:InvokeFunction; --policy proxy prints the policy that proxies need"
 		case platform.Throttled:
-			mend = "raise the account's concurrency, or the pool's"
+			mend = "check again when the node is not in use, or raise the pool's or the account's concurrency"
 		case platform.NotReady:
 			mend = "wait until the platform has made or updated it"
 		}
