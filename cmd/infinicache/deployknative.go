@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -175,11 +174,7 @@ func (c *knativeConfig) deployer(pool *knative.Pool, con console) (d *knative.De
 	if c.admin != "" {
 		client := admin.NewClient(c.admin)
 		done = client.Close
-		drainer, ok := any(client).(knative.Drainer)
-		if !ok {
-			return nil, nil, errors.New("--admin: this program cannot drain nodes")
-		}
-		config.Drain = drainer
+		config.Drain = client
 	}
 	d, err = knative.New(config)
 	return d, done, err
