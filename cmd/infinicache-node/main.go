@@ -51,8 +51,8 @@ func run() int {
 		defer stop()
 		err = runService(ctx)
 	default:
-		err = errors.New("this is the function that holds a cache's chunks: a function platform starts it.\n" +
-			"Deploy it to one (`infinicache deploy --help`), or run `infinicache up`, which brings its own.")
+		err = errors.New("this is the function that holds a cache's chunks, and a function platform starts it: " +
+			"deploy it to one (see `infinicache deploy --help`), or run `infinicache up`, which brings its own")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "infinicache-node:", err)

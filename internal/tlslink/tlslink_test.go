@@ -28,7 +28,7 @@ func TestDeriveIsRepeatable(t *testing.T) {
 	if a.Fingerprint != b.Fingerprint || a.Fingerprint == c.Fingerprint || a.Fingerprint == (Fingerprint{}) {
 		t.Errorf("fingerprints %x, %x and %x", a.Fingerprint, b.Fingerprint, c.Fingerprint)
 	}
-	if identity(t).Fingerprint == identity(t).Fingerprint {
+	if one, other := identity(t), identity(t); one.Fingerprint == other.Fingerprint {
 		t.Error("two new identities are one")
 	}
 }
