@@ -53,6 +53,12 @@ func TestViolationsAreFound(t *testing.T) {
 		{"goroutine", "internal/wire/a.go", "package wire\nfunc f() {\n\tgo f() }", groundFloorIsPure, "go statement in line 3"},
 		{"network", "internal/wire/a.go", `package wire; import _ "net/netip"`, groundFloorIsPure, "import of net/netip"},
 		{"logger", "internal/wire/a.go", `package wire; import _ "log/slog"`, groundFloorIsPure, "import of log/slog"},
+		{"platform in a text", "internal/pool/a.go", `package pool; var slow = map[string]bool{"knative": true}`, onlyDriversNamePlatforms, "names a platform"},
+		{"platform in a name", "internal/proxy/a.go", `package proxy; func onLambda() {}`, onlyDriversNamePlatforms, "onLambda in line 1"},
+		{"driver in use", "internal/proxy/a.go", `package proxy; import _ ` + here + `platform/lambda"`, onlyDriversNamePlatforms, "names a platform"},
+		{"platform in a comment", "internal/pool/a.go", "package pool\n\n// as on Knative\nvar a int", onlyDriversNamePlatforms, ""},
+		{"driver", "internal/platform/knative/a.go", `package knative`, onlyDriversNamePlatforms, ""},
+
 		{"clock upstairs", "internal/link/a.go", `package link; import "time"; var t = time.Now()`, groundFloorIsPure, ""},
 	} {
 		src, err := load(fstest.MapFS{
