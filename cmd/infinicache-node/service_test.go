@@ -234,7 +234,15 @@ func TestServiceHearsOfItsEndFromQueueProxy(t *testing.T) {
 	}))
 	defer queue.Close()
 	s := startService(t, queueVariable+"="+strings.TrimPrefix(queue.URL, "http://"), "INFINICACHE_NOTICE=5s")
-	<-asked
+	wait := func() {
+		t.Helper()
+		select {
+		case <-asked:
+		case <-time.After(20 * time.Second):
+			t.Fatal("queue-proxy is asked no more")
+		}
+	}
+	wait()
 	heard := make(chan bool, 1)
 	go func() {
 		for s.log.Scan() {
@@ -246,7 +254,7 @@ func TestServiceHearsOfItsEndFromQueueProxy(t *testing.T) {
 		for s.log.Scan() {
 		}
 	}()
-	<-asked
+	wait()
 	drains.Store(true)
 	select {
 	case told := <-heard:

@@ -36,6 +36,10 @@ type Config struct {
 	// port. Empty where no proxy can dial the instance; it then refuses an
 	// invocation that names no proxy to dial.
 	Address string
+	// Loyal has an instance that holds chunks obey only the proxy that signed the
+	// invocations by which it got them: where not the platform sees to it that only
+	// the proxy invokes. An instance that holds nothing obeys anybody.
+	Loyal bool
 	// Memory is how many bytes the platform allows the process. It bounds what
 	// an invocation may ask the instance to hold, see store.CapacityOf. 0 means
 	// that nobody knows: then every invocation must name a capacity.
@@ -68,6 +72,7 @@ type Node struct {
 	lastLink uint64
 	store    *store.Store // nil before the first session
 	node     uint32       // whose chunks the store holds
+	signer   []byte       // key of the proxy that had the last session; nil for none
 	history  history
 	listing  *listing      // the newest, if its goroutine has not ended
 	leave    chan struct{} // closed when the process may end; nil where nobody waits

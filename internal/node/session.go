@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -72,6 +73,9 @@ func (n *Node) begin(s *session, left time.Duration) (refused *lifecycle.Reason,
 	if n.closed {
 		return nil, ErrClosed
 	}
+	if n.cfg.Loyal && n.store != nil && n.store.Len() > 0 && !bytes.Equal(n.signer, s.inv.Signer) {
+		return nil, wire.Errorf(wire.CodeDenied, "invoked by another proxy than the one whose chunks this instance holds")
+	}
 	fresh, err := n.freshStore(s.inv)
 	if err != nil {
 		return nil, err
@@ -88,7 +92,7 @@ func (n *Node) begin(s *session, left time.Duration) (refused *lifecycle.Reason,
 		}
 		return &last.Reason, nil
 	}
-	n.session = s
+	n.session, n.signer = s, s.inv.Signer
 	if fresh != nil {
 		n.replace(fresh, s.inv.Node)
 	}

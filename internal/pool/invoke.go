@@ -8,6 +8,7 @@ import (
 
 	"github.com/infinicache/infinicache/internal/lifecycle"
 	"github.com/infinicache/infinicache/internal/platform"
+	"github.com/infinicache/infinicache/internal/tlslink"
 	"github.com/infinicache/infinicache/internal/wire"
 )
 
@@ -105,15 +106,12 @@ func (s *seat) runSession(ctx context.Context, session uint64, cause lifecycle.C
 	if cause == lifecycle.WarmUp && !cfg.Hold || cause == lifecycle.Backup {
 		linger = brief
 	}
-	var fingerprint []byte
-	if cfg.Identity != nil {
-		fingerprint = cfg.Identity.Fingerprint[:]
-	}
-	payload, err := (&wire.Invocation{
+	inv := &wire.Invocation{
 		Protocol: wire.Version, Node: n.id, Epoch: cfg.Epoch, Session: session,
-		Secret: secret[:], Proxy: cfg.Address, Fingerprint: fingerprint, Linger: linger,
+		Secret: secret[:], Proxy: cfg.Address, Linger: linger,
 		Capacity: cfg.Capacity, Adopt: cfg.Adopt,
-	}).Encode()
+	}
+	payload, err := encode(inv, cfg.Identity)
 	if err != nil {
 		return lifecycle.Denied, platform.Outcome{}, err
 	}
@@ -146,6 +144,15 @@ func (s *seat) runSession(ctx context.Context, session uint64, cause lifecycle.C
 	n.pool.log.Debug("session over", "node", n.id, "session", session, "instance", ret.Instance,
 		"reason", ret.Reason, "requests", ret.Requests, "billed", out.Billed)
 	return lifecycle.OK, out, nil
+}
+
+// encode is an invocation's payload, signed by a proxy that has an identity.
+func encode(inv *wire.Invocation, identity *tlslink.Identity) ([]byte, error) {
+	if identity == nil {
+		return inv.Encode()
+	}
+	inv.Fingerprint = identity.Fingerprint[:]
+	return inv.Sign(identity.Key())
 }
 
 // errEnough is why an invocation is given up whose session is not wanted any more.

@@ -31,8 +31,12 @@ var ErrStranger = errors.New("the other side has another key than expected")
 // Identity is one side's key.
 type Identity struct {
 	Fingerprint Fingerprint
+	key         ed25519.PrivateKey
 	certificate tls.Certificate
 }
+
+// Key is the identity's secret half. Do not change it.
+func (i *Identity) Key() ed25519.PrivateKey { return i.key }
 
 // purpose separates the key of links from others made of the same secret.
 const purpose = "infinicache node links"
@@ -73,6 +77,7 @@ func identityOf(key ed25519.PrivateKey) (*Identity, error) {
 	}
 	return &Identity{
 		Fingerprint: sha256.Sum256(leaf.RawSubjectPublicKeyInfo),
+		key:         key,
 		certificate: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf},
 	}, nil
 }

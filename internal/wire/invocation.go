@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"encoding/json"
 )
 
@@ -34,18 +35,26 @@ type Invocation struct {
 	// Adopt lets the instance keep what it holds from an earlier epoch.
 	// Otherwise a higher epoch empties it.
 	Adopt bool `json:"adopt,omitempty"`
+
+	// Signer is who signed the payload that this was read from; nil if nobody did.
+	Signer ed25519.PublicKey `json:"-"`
 }
 
 // Encode is the payload's JSON.
 func (v *Invocation) Encode() ([]byte, error) { return json.Marshal(v) }
 
-// DecodeInvocation reads a payload and checks it. Its error matches
-// ErrProtocol, or ErrVersion if the payload is for another protocol version.
+// DecodeInvocation reads a payload, signed or not, and checks it. Its error matches
+// ErrProtocol, ErrVersion if the payload is for another protocol version, or
+// ErrDenied if its signature is wrong.
 func DecodeInvocation(b []byte) (*Invocation, error) {
 	if len(b) > MaxInvocation {
 		return nil, Errorf(CodeProtocol, "invocation of %d bytes, limit %d", len(b), MaxInvocation)
 	}
-	var v Invocation
+	b, signer, err := unsign(b)
+	if err != nil {
+		return nil, err
+	}
+	v := Invocation{Signer: signer}
 	d := json.NewDecoder(bytes.NewReader(b))
 	if err := d.Decode(&v); err != nil {
 		return nil, Errorf(CodeProtocol, "invocation: %v", err)

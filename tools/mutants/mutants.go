@@ -408,4 +408,45 @@ var mutants = []mutant{
 		name: "drop code that a function has", file: "internal/emulator/code.go", tests: emulator,
 		old: `!used[c] && c.holders == 0`, new: `c.holders == 0`,
 	},
+	// Links both ways, and functions that are HTTP services.
+	{
+		name: "link to whoever has any key", file: "internal/tlslink/tlslink.go", tests: "./internal/tlslink",
+		old: `subtle.ConstantTimeCompare(got[:], peer[:]) != 1 {`, new: `subtle.ConstantTimeCompare(got[:], peer[:]) == 2 {`,
+	},
+	{
+		name: "take an invocation with a wrong signature", file: "internal/wire/signed.go", tests: "./internal/wire",
+		old: ` || !ed25519.Verify(s.Key, s.Invocation, s.Signature)`, new: ``,
+	},
+	{
+		name: "let a stranger have an instance that holds chunks", file: "internal/node/session.go", tests: "./internal/node",
+		old: `if n.cfg.Loyal && n.store`, new: `if false && n.store`,
+	},
+	{
+		name: "greet a proxy that was not called", file: "internal/node/inbound.go", tests: "./cmd/infinicache-node",
+		old: `if len(inv.Fingerprint) > 0 {`, new: `if false {`,
+	},
+	{
+		name: "look up the name that an instance calls from", file: "internal/platform/knative/driver.go", tests: "./internal/platform/knative",
+		old: `err != nil || at.Port() == 0 {`, new: `err != nil && at.Port() == 1 {`,
+	},
+	{
+		name: "wait for ever for an invocation that is silent", file: "internal/platform/knative/driver.go", tests: "./internal/platform/knative",
+		old: `func() { silence.Reset(d.cfg.Silence) }`, new: `func() { silence.Stop() }`,
+	},
+	{
+		name: "begin a session beside another", file: "internal/activation/server.go", tests: "./internal/activation",
+		old: `if !s.take(r.Context()) {`, new: `if false {`,
+	},
+	{
+		name: "keep an instance that another has outlived", file: "internal/pool/outlive.go", tests: workloads,
+		old: `next != "" && next != i.id.String()`, new: `next == ""`,
+	},
+	{
+		name: "invoke the new instance before the old one gave way", file: "internal/pool/invoke.go", tests: workloads,
+		old: `if s == n.ordinary() && n.outlived(ctx) {`, new: `if false {`,
+	},
+	{
+		name: "take a queue-proxy that is not ready for one that drains", file: "cmd/infinicache-node/queue.go", tests: "./cmd/infinicache-node",
+		old: ` && strings.Contains(string(text), draining)`, new: ` && !strings.Contains(string(text), "nothing")`,
+	},
 }
