@@ -18,17 +18,29 @@ type Opener struct {
 // the object, or there is none here, and wire.ErrProtocol if no sealed form has
 // that size. Whether the object is genuine shows when its segments are opened.
 func (k *Key) Open(s wire.Seal, name string, sealed int64) (*Opener, error) {
-	switch {
-	case k == nil:
-		return nil, wire.Errorf(wire.CodeEncrypted, "no key is configured, it needs %x", s.Key)
-	case k.id != s.Key:
-		return nil, wire.Errorf(wire.CodeEncrypted, "the key is %x, it needs %x", k.id, s.Key)
+	if err := k.Fits(s); err != nil {
+		return nil, err
 	}
 	size, ok := Plain(sealed)
 	if !ok {
 		return nil, wire.Errorf(wire.CodeProtocol, "a sealed object of %d bytes", sealed)
 	}
 	return &Opener{box: k.box(s, name), size: size, segments: segments(size)}, nil
+}
+
+// Fits is nil if k opens what has this seal, or it is the zero Seal. Otherwise it
+// matches wire.ErrEncrypted.
+func (k *Key) Fits(s wire.Seal) error {
+	switch {
+	case s == (wire.Seal{}):
+		return nil
+	case k == nil:
+		return wire.Errorf(wire.CodeEncrypted, "no key is configured, it needs %x", s.Key)
+	case k.id != s.Key:
+		return wire.Errorf(wire.CodeEncrypted, "the key is %x, it needs %x", k.id, s.Key)
+	default:
+		return nil
+	}
 }
 
 // Size is how many bytes the object has.
