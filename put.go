@@ -15,7 +15,8 @@ import (
 )
 
 // PutBytes stores body under key, in place of what is there. Blocks are sent from
-// body itself, which must not change until PutBytes returns. Readers see the old
+// body itself, or encrypted from it, so that it must not change until PutBytes
+// returns. Readers see the old
 // version or the new one, nothing between.
 //
 // If the link breaks PutBytes tries again, except where the old try may have been
