@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/infinicache/infinicache/internal/seal"
 	"github.com/infinicache/infinicache/internal/stripe"
 )
 
@@ -51,6 +52,13 @@ type Config struct {
 	// keeps many large objects open at once needs more. Reads into the caller's
 	// memory, and PutBytes but for its parity, do not count. 0: 256 MiB.
 	Memory int64
+	// EncryptionKey seals what is put and opens what is read: 32 random bytes that
+	// all clients of the cache share, and its proxies where others than this library
+	// read or write. Functions then hold ciphertext, and cannot forge any. nil: puts
+	// store what they are given. Objects that are not encrypted are read all the
+	// same, so that a cache may have both. The stripes of encrypted objects count in
+	// Memory even when they are read into the caller's, or put from it.
+	EncryptionKey []byte
 	// Logger is told of links that come and go; nil: nobody is.
 	Logger *slog.Logger
 }
@@ -93,6 +101,9 @@ func (cfg Config) complete() (Config, error) {
 		cfg.Retries = 3
 	case cfg.Retries < 0:
 		cfg.Retries = 0
+	}
+	if cfg.EncryptionKey != nil && len(cfg.EncryptionKey) != seal.KeySize {
+		complain("EncryptionKey has %d bytes, want %d, or nil for none", len(cfg.EncryptionKey), seal.KeySize)
 	}
 	if cfg.Memory < 0 {
 		complain("Memory is %d bytes, want more than 0, or 0 for 256 MiB", cfg.Memory)

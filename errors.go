@@ -45,6 +45,12 @@ var (
 	ErrProtocol = wire.ErrProtocol
 	// ErrClosed: the client, object or writer is closed.
 	ErrClosed = wire.ErrClosed
+	// ErrEncrypted: the object is encrypted with another key than the Config's, which
+	// may have none.
+	ErrEncrypted = wire.ErrEncrypted
+	// ErrCorrupt: the encrypted object is not genuine; a function has altered it. The
+	// error matches ErrLost too, or is a miss, as for chunks that are gone.
+	ErrCorrupt = wire.ErrCorrupt
 	// ErrChanged: the link broke in the middle of a streaming read, and the
 	// version that was read is no longer the one that stands.
 	ErrChanged = errors.New("object changed while it was read")

@@ -353,7 +353,7 @@ func (l *fakeLink) put(h wire.Header, meta []byte) error {
 	}
 	u.o = &fakeObject{blocks: map[blockID]fakeBlock{}, rec: wire.Record{
 		Key: m.Key, Version: l.p.version, Data: uint8(shape.Data), Parity: uint8(shape.Parity),
-		Stripe: placement.StripeLen(m.Size), Stored: time.Now().UnixMilli(),
+		Stripe: placement.StripeLen(m.Size), Stored: time.Now().UnixMilli(), Seal: m.Seal,
 	}}
 	switch {
 	case m.KeepExpiry && old != nil:

@@ -25,9 +25,11 @@ func mustPut(t testing.TB, c *infinicache.Client, key string, size int, opts ...
 	return b
 }
 
-func TestDegradedReads(t *testing.T) {
-	p, c := start(t, nil)
-	want := mustPut(t, c, "k", 5<<20, infinicache.WithShape(4, 2))
+func TestDegradedReads(t *testing.T) { inBothForms(t, degradedReads) }
+
+func degradedReads(t *testing.T, form func(*infinicache.Config)) {
+	p, c := start(t, form)
+	want := mustPut(t, c, "k", 5<<20-4096, infinicache.WithShape(4, 2)) // five blocks a chunk
 	one := func(s uint32, chunk uint16) bool { return chunk == uint16(s)%6 || chunk == uint16(s+3)%6 }
 	for name, f := range map[string]fakeFaults{
 		"two chunks not held": {end: func(s uint32, chunk uint16) error {
@@ -137,9 +139,11 @@ func cutOnce(p *fakeProxy, n int) *atomic.Int64 {
 	return &cuts
 }
 
-func TestReadsGoOnOverANewLink(t *testing.T) {
+func TestReadsGoOnOverANewLink(t *testing.T) { inBothForms(t, readsGoOnOverANewLink) }
+
+func readsGoOnOverANewLink(t *testing.T, form func(*infinicache.Config)) {
 	for _, at := range []int{1, 80} {
-		p, c := start(t, nil)
+		p, c := start(t, form)
 		want := mustPut(t, c, "k", 25<<20)
 		cuts := cutOnce(p, at)
 		got, err := c.GetBytes(t.Context(), "k")
@@ -194,8 +198,10 @@ func TestVersionsAreNeverMixed(t *testing.T) {
 	}
 }
 
-func TestPutsAreTriedAgainWhenTheyCanBe(t *testing.T) {
-	p, c := start(t, nil)
+func TestPutsAreTriedAgainWhenTheyCanBe(t *testing.T) { inBothForms(t, putsAreTriedAgainWhenTheyCanBe) }
+
+func putsAreTriedAgainWhenTheyCanBe(t *testing.T, form func(*infinicache.Config)) {
+	p, c := start(t, form)
 	body := content(1, 12<<20)
 	cut := func() {
 		first := true
@@ -231,9 +237,11 @@ func TestPutsAreTriedAgainWhenTheyCanBe(t *testing.T) {
 	}
 }
 
-func TestPutInDoubt(t *testing.T) {
+func TestPutInDoubt(t *testing.T) { inBothForms(t, putInDoubt) }
+
+func putInDoubt(t *testing.T, form func(*infinicache.Config)) {
 	for _, committed := range []bool{true, false} {
-		p, c := start(t, nil)
+		p, c := start(t, form)
 		p.set(fakeFaults{frame: func(l *fakeLink, h wire.Header, meta []byte) (bool, error) {
 			if h.Type != wire.TypeCommit {
 				return false, nil

@@ -116,7 +116,7 @@ func (f *fetch) reader(p *pin) *stripe.Reader {
 		policy = stripe.PolicyAll
 	}
 	return stripe.NewReader(p, p.opened.Record, stripe.ReaderOptions{
-		Policy: policy, Ready: p.opened.Ready, Gone: p.opened.Gone,
+		Key: c.key, Policy: policy, Ready: p.opened.Ready, Gone: p.opened.Gone,
 		Buffers: c.buffers, Tail: f.proxy.tail, Codes: &c.codes,
 		StripeTimeout: c.cfg.StripeTimeout,
 	})

@@ -13,7 +13,7 @@ import (
 const maxTrust = 1 << 30
 
 // GetBytes returns the object's bytes, or those of a Range. The blocks are read
-// from the network straight into the slice that it returns.
+// from the network straight into the slice that it returns, unless they are encrypted.
 func (c *Client) GetBytes(ctx context.Context, key string, opts ...GetOption) ([]byte, error) {
 	var dst []byte
 	_, err := c.read(ctx, key, opts, func(size int64, have []byte) ([]byte, error) {
@@ -28,7 +28,8 @@ func (c *Client) GetBytes(ctx context.Context, key string, opts ...GetOption) ([
 }
 
 // GetInto reads the object, or a Range of it, into dst, which is not copied to but
-// read into from the network, and returns how many bytes that were. dst must be
+// read into from the network, or decrypted into, and returns how many bytes that
+// were. dst must be
 // large enough: otherwise nothing is read, and the error matches
 // io.ErrShortBuffer. With any error, the contents of dst have no meaning. GetInto
 // returns when nothing writes to dst any more, so that a cancelled one may need

@@ -1,6 +1,7 @@
 package infinicache_test
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"math/rand/v2"
@@ -44,6 +45,17 @@ func start(t testing.TB, change func(*infinicache.Config)) (*fakeProxy, *infinic
 		}
 	})
 	return p, c
+}
+
+// withKey has a client encrypt, with a key that such a byte makes.
+func withKey(b byte) func(*infinicache.Config) {
+	return func(cfg *infinicache.Config) { cfg.EncryptionKey = bytes.Repeat([]byte{b}, 32) }
+}
+
+// inBothForms runs a test without encryption and with it.
+func inBothForms(t *testing.T, test func(t *testing.T, form func(*infinicache.Config))) {
+	t.Run("plain", func(t *testing.T) { test(t, nil) })
+	t.Run("encrypted", func(t *testing.T) { test(t, withKey(1)) })
 }
 
 func dialer(n *simnet.Net) func(context.Context, string) (net.Conn, error) {

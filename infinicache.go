@@ -27,7 +27,9 @@
 // The client codes and decodes objects itself. An object is cut into stripes, a
 // stripe into d data chunks and p parity chunks, and the chunks lie in different
 // functions; any d of them give the stripe back, so a read does not wait for the
-// slowest function, and survives that the platform takes up to p of them.
+// slowest function, and survives that the platform takes up to p of them. With
+// [Config.EncryptionKey] it also encrypts them, so that functions, which run on
+// somebody else's machines, can neither read objects nor forge them.
 package infinicache
 
 import (
@@ -38,6 +40,7 @@ import (
 
 	"github.com/infinicache/infinicache/internal/erasure"
 	"github.com/infinicache/infinicache/internal/placement"
+	"github.com/infinicache/infinicache/internal/seal"
 	"github.com/infinicache/infinicache/internal/stripe"
 	"github.com/infinicache/infinicache/internal/wire"
 )
@@ -54,6 +57,7 @@ type Client struct {
 	proxies map[string]*proxy // by address
 	buffers *stripe.Buffers
 	codes   erasure.Codes
+	key     *seal.Key // nil: puts are not encrypted
 
 	// life ends when the client is closed: everything under way is tied to it
 	// as well as to its caller's context.
@@ -80,6 +84,11 @@ func New(cfg Config) (*Client, error) {
 		ring:    placement.NewRing(cfg.Proxies),
 		proxies: make(map[string]*proxy),
 		buffers: stripe.NewBuffers(cfg.Memory),
+	}
+	if cfg.EncryptionKey != nil {
+		if c.key, err = seal.NewKey(cfg.EncryptionKey); err != nil {
+			return nil, err
+		}
 	}
 	c.life, c.end = context.WithCancelCause(context.Background())
 	for _, addr := range c.ring.Addrs() {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/infinicache/infinicache/internal/seal"
 	"github.com/infinicache/infinicache/internal/wire"
 )
 
@@ -13,6 +14,9 @@ type Info struct {
 	Version uint64 // rises with each Put of the key; never 0
 	Size    int64  // bytes
 	Shape   Shape
+	// Encrypted tells whether reading it takes an EncryptionKey. Describing it does
+	// not.
+	Encrypted bool
 	// Expires is when the object becomes a miss, by this machine's clock; zero:
 	// never. The Info that a Put with KeepTTL returns does not know it.
 	Expires time.Time
@@ -46,8 +50,8 @@ func (s Shape) String() string { return fmt.Sprintf("%d+%d", s.Data, s.Parity) }
 // infoOf is what an OPENED that has just arrived says.
 func infoOf(o *wire.Opened) Info {
 	i := Info{
-		Key: o.Key, Version: o.Version, Size: o.Size,
-		Shape: Shape{Data: int(o.Data), Parity: int(o.Parity)},
+		Key: o.Key, Version: o.Version, Size: seal.Size(&o.Record),
+		Shape: Shape{Data: int(o.Data), Parity: int(o.Parity)}, Encrypted: o.Seal != (wire.Seal{}),
 	}
 	if o.ExpiresIn > 0 {
 		i.Expires = time.Now().Add(milliseconds(o.ExpiresIn))

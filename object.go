@@ -93,9 +93,6 @@ func (o *Object) pump(ctx context.Context) {
 	var done int64 // bytes handed over
 	o.pumped = o.fetch.run(ctx, func(r *stripe.Reader, _ *connection) (int64, error) {
 		lo, hi := o.fetch.opts.span(r.Info().Size)
-		if lo+done >= hi {
-			return 0, nil
-		}
 		n, err := r.WriteRange(ctx, handover{o, ctx}, lo+done, hi-lo-done)
 		done += n
 		return n, err

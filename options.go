@@ -129,10 +129,11 @@ func putOptionsOf(opts []PutOption) (putOptions, error) {
 	return o, o.err
 }
 
-// message is the PUT of an object of size bytes, -1 if that is not known.
-func (o *putOptions) message(key string, size int64) *wire.Put {
+// message is the PUT of an object whose stored form has size bytes, -1 if that is
+// not known.
+func (o *putOptions) message(key string, size int64, seal wire.Seal) *wire.Put {
 	m := &wire.Put{
-		Key: key, Size: size, KeepExpiry: o.keep, Condition: uint8(o.condition),
+		Key: key, Size: size, Seal: seal, KeepExpiry: o.keep, Condition: uint8(o.condition),
 		Data: uint8(o.shape.Data), Parity: uint8(o.shape.Parity),
 	}
 	if !o.expires.IsZero() {

@@ -9,12 +9,14 @@ import (
 
 	"github.com/infinicache/infinicache/internal/object"
 	"github.com/infinicache/infinicache/internal/placement"
+	"github.com/infinicache/infinicache/internal/seal"
 	"github.com/infinicache/infinicache/internal/stripe"
 	"github.com/infinicache/infinicache/internal/wire"
 )
 
 // PutBytes stores body under key, in place of what is there. Blocks are sent from
-// body itself, which must not change until PutBytes returns. Readers see the old
+// body itself, or encrypted from it, so that it must not change until PutBytes
+// returns. Readers see the old
 // version or the new one, nothing between.
 //
 // If the link breaks PutBytes tries again, except where the old try may have been
@@ -100,6 +102,21 @@ func gather(body io.Reader) (head []byte, whole bool, err error) {
 	return b.Bytes(), false, err
 }
 
+// sealed is the content as it is stored: with a key, its sealed form, which differs
+// each time, so that an attempt that reads another body gives nothing away.
+func (in *content) sealed(k *seal.Key, name string) (*content, wire.Seal) {
+	if k == nil {
+		return in, wire.Seal{}
+	}
+	var s *seal.Sealer
+	if in.body == nil {
+		s = k.SealBytes(name, in.bytes)
+	} else {
+		s = k.Seal(name, in.body, in.size)
+	}
+	return &content{body: s, size: s.Size()}, s.Seal()
+}
+
 // send runs the engine.
 func (in *content) send(ctx context.Context, u *upload, opts stripe.WriterOptions) (object.PutResult, error) {
 	if in.body == nil {
@@ -118,20 +135,24 @@ func (c *Client) put(ctx context.Context, key string, in *content, opts []PutOpt
 	if err != nil {
 		return Info{}, err
 	}
+	if most := seal.Most(wire.MaxObject); c.key != nil && in.size > most {
+		return Info{}, fmt.Errorf("%w: size is %d, want up to %d to encrypt it", ErrRequest, in.size, most)
+	}
 	ctx, cancel := c.scope(ctx)
 	defer cancel(nil)
 	var info Info
 	err = owner.do(ctx, func(conn *connection) error {
-		u, err := conn.upload(ctx, o.message(key, in.size))
+		form, seal := in.sealed(c.key, key)
+		u, err := conn.upload(ctx, o.message(key, form.size, seal))
 		if err != nil {
 			return err
 		}
-		res, err := in.send(ctx, u, stripe.WriterOptions{Buffers: c.buffers, Codes: &c.codes})
+		res, err := form.send(ctx, u, stripe.WriterOptions{Buffers: c.buffers, Codes: &c.codes})
 		switch {
 		case err == nil && !res.Stored:
 			return ErrCondition
 		case err == nil:
-			info = o.info(key, u)
+			info = o.info(key, u, seal)
 			return nil
 		case !worthRetry(err):
 			return err
@@ -159,7 +180,10 @@ func (c *Client) settle(ctx context.Context, key string, version uint64, err err
 }
 
 // info describes a version that was just committed.
-func (o *putOptions) info(key string, u *upload) Info {
+func (o *putOptions) info(key string, u *upload, s wire.Seal) Info {
 	plan := u.Plan()
-	return Info{Key: key, Version: plan.Version, Size: u.size, Shape: Shape(plan.Shape), Expires: o.expires}
+	return Info{
+		Key: key, Version: plan.Version, Size: seal.Size(&wire.Record{Size: u.size, Seal: s}), Encrypted: s != (wire.Seal{}),
+		Shape: Shape(plan.Shape), Expires: o.expires,
+	}
 }

@@ -21,7 +21,9 @@ type reader struct{ io.Reader }
 
 var sizes = []int{0, 1, 1000, wire.BlockSize - 1, wire.BlockSize, 1<<20 + 1, 10<<20 + 1, 17<<20 + 77}
 
-func TestEveryWayIn(t *testing.T) {
+func TestEveryWayIn(t *testing.T) { inBothForms(t, everyWayIn) }
+
+func everyWayIn(t *testing.T, form func(*infinicache.Config)) {
 	ways := map[string]func(*infinicache.Client, string, []byte) (infinicache.Info, error){
 		"PutBytes": func(c *infinicache.Client, key string, b []byte) (infinicache.Info, error) {
 			return c.PutBytes(t.Context(), key, b)
@@ -45,7 +47,7 @@ func TestEveryWayIn(t *testing.T) {
 	}
 	for name, way := range ways {
 		t.Run(name, func(t *testing.T) {
-			_, c := start(t, nil)
+			_, c := start(t, form)
 			for i, size := range sizes {
 				key := fmt.Sprint(size)
 				want := content(uint64(i), size)
@@ -62,8 +64,10 @@ func TestEveryWayIn(t *testing.T) {
 	}
 }
 
-func TestEveryWayOut(t *testing.T) {
-	p, c := start(t, nil)
+func TestEveryWayOut(t *testing.T) { inBothForms(t, everyWayOut) }
+
+func everyWayOut(t *testing.T, form func(*infinicache.Config)) {
+	p, c := start(t, form)
 	ctx := t.Context()
 	for i, size := range sizes {
 		for _, shape := range [][2]int{{10, 2}, {1, 2}, {4, 0}} {
@@ -124,8 +128,10 @@ func TestEveryWayOut(t *testing.T) {
 	p.wait(func() bool { return p.counts[wire.TypeOpen] == p.counts[wire.TypeClose] })
 }
 
-func TestRanges(t *testing.T) {
-	_, c := start(t, nil)
+func TestRanges(t *testing.T) { inBothForms(t, ranges) }
+
+func ranges(t *testing.T, form func(*infinicache.Config)) {
+	_, c := start(t, form)
 	const size = 23<<20 + 77
 	want := content(9, size)
 	if _, err := c.PutBytes(t.Context(), "k", want); err != nil {
@@ -252,8 +258,9 @@ func TestArguments(t *testing.T) {
 func TestConfigComplaints(t *testing.T) {
 	_, err := infinicache.New(infinicache.Config{
 		Proxies: []string{"nowhere", ":7", "h:1"}, ReadPolicy: 5, DialTimeout: -1, StallTimeout: -1, StripeTimeout: -1, Memory: -1,
+		EncryptionKey: make([]byte, 31),
 	})
-	for _, want := range []string{`Proxies[0] is "nowhere"`, `Proxies[1] is ":7"`, "ReadPolicy", "DialTimeout", "StallTimeout", "StripeTimeout", "Memory"} {
+	for _, want := range []string{`Proxies[0] is "nowhere"`, `Proxies[1] is ":7"`, "ReadPolicy", "DialTimeout", "StallTimeout", "StripeTimeout", "Memory", "EncryptionKey has 31 bytes, want 32"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("New: %v\nwant it to name %s", err, want)
 		}
@@ -263,8 +270,10 @@ func TestConfigComplaints(t *testing.T) {
 	}
 }
 
-func TestBodyErrorsAreTheCallers(t *testing.T) {
-	_, c := start(t, nil)
+func TestBodyErrorsAreTheCallers(t *testing.T) { inBothForms(t, bodyErrorsAreTheCallers) }
+
+func bodyErrorsAreTheCallers(t *testing.T, form func(*infinicache.Config)) {
+	_, c := start(t, form)
 	mine := errors.New("mine")
 	for _, size := range []int64{-1, 20 << 20} {
 		body := io.MultiReader(bytes.NewReader(make([]byte, 12<<20)), reader{errorReader{mine}})

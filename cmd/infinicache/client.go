@@ -19,7 +19,16 @@ func proxyFlag(cmd *cobra.Command) *[]string {
 
 // dial makes the client of a command. The caller closes it.
 func dial(cmd *cobra.Command, proxies []string) (*infinicache.Client, error) {
-	c, err := infinicache.New(infinicache.Config{Proxies: proxies})
+	return dialWith(cmd, proxies, "")
+}
+
+// dialWith is dial for a command that has --encryption-key-file.
+func dialWith(cmd *cobra.Command, proxies []string, keyFile string) (*infinicache.Client, error) {
+	key, err := clientKeyOf(keyFile)
+	if err != nil {
+		return nil, err
+	}
+	c, err := infinicache.New(infinicache.Config{Proxies: proxies, EncryptionKey: key})
 	if err != nil {
 		return nil, &usageError{cmd.CommandPath(), err}
 	}

@@ -46,6 +46,8 @@ func newGet(con console) *cobra.Command {
 		Long: `Write an object to standard output, or to a file, which appears when all of it
 is there. Every byte was checked before it is written.
 
+An encrypted object needs the key that it was put with.
+
 A miss exits with code 3, says why on standard error, and leaves no file.`,
 		Example: `  infinicache get layer/4f2a -o layer.tar.gz
   infinicache get backup/today | tar xz
@@ -54,11 +56,11 @@ A miss exits with code 3, says why on standard error, and leaves no file.`,
 	}
 	f := flagsOf(cmd)
 	part := span{0, -1}
-	proxies, progress := proxyFlag(cmd), progressFlag(cmd)
+	proxies, keyFile, progress := proxyFlag(cmd), clientKeyFlag(cmd), progressFlag(cmd)
 	output := cmd.Flags().StringP("output", "o", "", "`FILE` to write instead of standard output")
 	add(f, &part, "range", spanOf(), "only these bytes, the last one included")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		client, err := dial(cmd, *proxies)
+		client, err := dialWith(cmd, *proxies, *keyFile)
 		if err != nil {
 			return err
 		}

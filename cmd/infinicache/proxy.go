@@ -35,6 +35,7 @@ type proxyConfig struct {
 	deployed *deployment // by a pool file; nil without
 	tls      string      // of node links: auto, on or off
 	keyFile  string      // empty: a key for as long as this process lives
+	sealing  string      // file of the key by which doors encrypt; empty: they do not
 	journal  string      // directory; empty: nothing is kept
 	every    bool        // additions are waited for, too
 	adopt    bool        // what nodes hold, without a usable journal
@@ -60,6 +61,7 @@ func (c *proxyConfig) declare(f *flags, fn *functions) {
 	add(f, &c.backupEvery, "backup-every", interval(time.Second, 24*time.Hour), "how often what is new on a node is copied to a second instance of it; 0 for never")
 	add(f, &c.limits.InvocationsPerSecond, "max-invocations", real(0, math.Inf(1), false), "sessions that may begin per second in the long run (default: no limit)")
 	add(f, &c.limits.DollarsPerHour, "max-dollars", real(0, math.Inf(1), false), "what sessions may cost in an hour, by --price (default: no limit)")
+	f.cmd.Flags().StringVar(&c.sealing, encryptionFlag, "", "`FILE` with the key, of 32 bytes, by which Redis values are encrypted for nodes, made if it is missing (default: they are not)")
 	f.together(func() {
 		if _, err := c.linger.On(c.price.Plan(fn.memory), fn.memory); err != nil {
 			f.complain("--linger: %v given with --price %s: %w", c.linger, c.price.Name, err)

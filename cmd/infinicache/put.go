@@ -33,7 +33,7 @@ func newPut(con console) *cobra.Command {
 		Long: `Store a file, or standard input, under a key, in place of what is there.
 
 The object appears when all of it is stored; a put that fails leaves the key as
-it was.`,
+it was. With --encryption-key-file nodes see its ciphertext only.`,
 		Example: `  infinicache put layer/4f2a layer.tar.gz
   tar cz . | infinicache put backup/today --ttl 24h`,
 		Args: between(1, 2, "KEY and perhaps FILE"),
@@ -41,7 +41,7 @@ it was.`,
 	f := flagsOf(cmd)
 	var ttl time.Duration
 	var want object.Shape
-	proxies, progress := proxyFlag(cmd), progressFlag(cmd)
+	proxies, keyFile, progress := proxyFlag(cmd), clientKeyFlag(cmd), progressFlag(cmd)
 	add(f, &ttl, "ttl", duration(time.Millisecond, 100*365*24*time.Hour), "time until the object expires (default: never)")
 	add(f, &want, "shape", shape(), "data+parity chunks, or auto for what suits size and pool")
 	ifAbsent := cmd.Flags().Bool("if-absent", false, "store only if the key has no object")
@@ -65,7 +65,7 @@ it was.`,
 			defer opened.Close()
 			file = opened
 		}
-		client, err := dial(cmd, *proxies)
+		client, err := dialWith(cmd, *proxies, *keyFile)
 		if err != nil {
 			return err
 		}

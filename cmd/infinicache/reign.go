@@ -39,6 +39,10 @@ func (s *system) found(client, redisAt, links net.Listener) (_ *reign, err error
 	if err != nil {
 		return nil, fmt.Errorf("--key-file: %w", err)
 	}
+	sealing, err := encryptionKeyOf(c.sealing)
+	if err != nil {
+		return nil, err
+	}
 	epoch, err := nextEpoch(c.keyFile, s.began)
 	if err != nil {
 		return nil, fmt.Errorf("--key-file: %w", err)
@@ -57,7 +61,7 @@ func (s *system) found(client, redisAt, links net.Listener) (_ *reign, err error
 			Address: c.reachable(links), Identity: r.identity, Capacity: store.CapacityOf(s.cfg.memory),
 			Linger: c.linger, WarmEvery: neverFor0(c.warmEvery), Hold: c.hold, Limits: c.limits, Seed: s.cfg.seed, Logger: s.log.With("part", "pool"),
 		},
-		Shape: c.shape, BackupEvery: neverFor0(c.backupEvery), JournalDir: c.journal, JournalEvery: c.every, Adopt: c.adopt,
+		Shape: c.shape, BackupEvery: neverFor0(c.backupEvery), JournalDir: c.journal, JournalEvery: c.every, Adopt: c.adopt, EncryptionKey: sealing,
 		Seed: s.cfg.seed, Registerer: s.registry, Logger: s.log.With("part", "proxy"),
 	})
 	if err != nil {

@@ -22,14 +22,20 @@ func secretOf(path string) ([]byte, error) {
 	if path == "" {
 		return newSecret(), nil
 	}
-	secret, err := readSecret(path)
+	return keptSecret(path, maxSecret)
+}
+
+// keptSecret returns the secret in a file, of minSecret bytes to most, and makes
+// one that is missing.
+func keptSecret(path string, most int) ([]byte, error) {
+	secret, err := readSecret(path, most)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return secret, err
 	}
 	if err := writeSecret(path, newSecret()); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
-	return readSecret(path) // it may be another process's
+	return readSecret(path, most) // it may be another process's
 }
 
 func newSecret() []byte {
@@ -38,7 +44,7 @@ func newSecret() []byte {
 	return secret
 }
 
-func readSecret(path string) ([]byte, error) {
+func readSecret(path string, most int) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -51,12 +57,16 @@ func readSecret(path string) ([]byte, error) {
 	if st.Mode().Perm()&0o007 != 0 {
 		return nil, fmt.Errorf("%s is open to everybody (mode %#o): chmod 600 it", path, st.Mode().Perm())
 	}
-	secret, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
+	secret, err := io.ReadAll(io.LimitReader(f, int64(most)+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(secret) < minSecret || len(secret) > maxSecret {
-		return nil, fmt.Errorf("%s has %d bytes, %d to %d allowed", path, st.Size(), minSecret, maxSecret)
+	if len(secret) < minSecret || len(secret) > most {
+		allowed := fmt.Sprintf("%d to %d", minSecret, most)
+		if most == minSecret {
+			allowed = fmt.Sprint(most)
+		}
+		return nil, fmt.Errorf("%s has %d bytes, %s allowed", path, st.Size(), allowed)
 	}
 	return secret, nil
 }

@@ -11,19 +11,21 @@ import (
 
 // objectInfo is an object as stat --json prints it.
 type objectInfo struct {
-	Key     string     `json:"key"`
-	Version uint64     `json:"version"`
-	Size    int64      `json:"size"` // bytes
-	Shape   string     `json:"shape"`
-	Stored  time.Time  `json:"stored"`
-	Expires *time.Time `json:"expires"` // null: never
+	Key       string     `json:"key"`
+	Version   uint64     `json:"version"`
+	Size      int64      `json:"size"` // bytes
+	Shape     string     `json:"shape"`
+	Encrypted bool       `json:"encrypted"`
+	Stored    time.Time  `json:"stored"`
+	Expires   *time.Time `json:"expires"` // null: never
 }
 
 func newStat(con console) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "stat KEY",
-		Short:   "Describe an object without reading it",
-		Long:    "Print size, shape, age and expiry of an object. A miss exits with code 3.",
+		Use:   "stat KEY",
+		Short: "Describe an object without reading it",
+		Long: `Print size, shape, age and expiry of an object, and whether it is encrypted, which
+needs no key. A miss exits with code 3.`,
 		Example: "  infinicache stat layer/4f2a --json",
 		Args:    between(1, 1, "KEY"),
 	}
@@ -47,6 +49,9 @@ func newStat(con console) *cobra.Command {
 		}
 		_, err = fmt.Fprintf(con.out, "key      %s\nsize     %d\nshape    %s\nversion  %d\nstored   %s\nexpires  %s\n",
 			info.Key, info.Size, info.Shape, info.Version, info.Stored.Format(time.RFC3339), expires)
+		if err == nil && info.Encrypted {
+			_, err = fmt.Fprintln(con.out, "encrypted")
+		}
 		return err
 	}
 	return cmd
@@ -55,7 +60,7 @@ func newStat(con console) *cobra.Command {
 func describe(info infinicache.Info) objectInfo {
 	o := objectInfo{
 		Key: info.Key, Version: info.Version, Size: info.Size,
-		Shape: info.Shape.String(), Stored: info.Stored,
+		Shape: info.Shape.String(), Encrypted: info.Encrypted, Stored: info.Stored,
 	}
 	if !info.Expires.IsZero() {
 		o.Expires = &info.Expires

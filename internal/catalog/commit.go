@@ -30,7 +30,8 @@ type Result struct {
 // An error means that nothing happened and the version may be mended or
 // aborted: it matches wire.ErrShort if the placed stripes are not those that
 // size needs, wire.ErrLost if one of them has fewer than d chunks held, and
-// wire.ErrRequest if the version is over, has no plan or an impossible size. One
+// wire.ErrRequest if the version is over, has no plan or an impossible size, which
+// includes one that no sealed form has where the version is sealed. One
 // that matches wire.ErrUnavailable is the journal's: if the version can still be
 // committed or aborted nothing happened, else the key is a miss, and what a
 // restart would find is not known.
@@ -152,6 +153,9 @@ func (s *Staged) build(size int64) (*version, error) {
 	case size < 0 || size > wire.MaxObject:
 		return nil, wire.Errorf(wire.CodeRequest, "size %d, allowed are 0 to %d", size, int64(wire.MaxObject))
 	}
+	if err := checkSeal(s.seal, size); err != nil {
+		return nil, err
+	}
 	l := layout{size: size, stripe: s.stripe, data: s.shape.Data}
 	need := l.stripes()
 	if int64(len(s.rows)) < need {
@@ -176,7 +180,7 @@ func (s *Staged) build(size int64) (*version, error) {
 	}
 	return &version{
 		key: s.key, hash: s.hash, number: s.number, size: size, stripe: s.stripe,
-		places: places, slot: -1,
+		seal: sealOf(s.seal), places: places, slot: -1,
 		data: uint8(s.shape.Data), parity: uint8(s.shape.Parity),
 	}, nil
 }

@@ -51,6 +51,16 @@ func (c *Catalog) Stat(key string) (object.Info, error) {
 	return i, err
 }
 
+// Describe is Stat in the form that crosses the wire.
+func (c *Catalog) Describe(key string) (wire.Record, error) {
+	var r wire.Record
+	err := c.find(key, func(v *version, _ time.Time) { r = v.record() })
+	if err != nil {
+		r = wire.Record{}
+	}
+	return r, err
+}
+
 // PinVersion pins a version, for instance to repair it, without marking it as
 // read; nil if it is not the newest of its key, or expired.
 func (c *Catalog) PinVersion(key string, number uint64) *Pin {
@@ -103,7 +113,8 @@ func (p *Pin) Info() object.Info {
 	return p.v.info()
 }
 
-// Record is Info in the form that crosses the wire.
+// Record is Info in the form that crosses the wire; of a sealed version it has the
+// size of the sealed form.
 func (p *Pin) Record() wire.Record {
 	b := p.c.bucket(p.v.hash)
 	b.mu.Lock()

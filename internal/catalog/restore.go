@@ -83,7 +83,7 @@ func (c *Catalog) earlier(r wire.Record, places []Place) (*bucket, *version, err
 	v := &version{
 		key: r.Key, hash: hash, number: r.Version, size: r.Size, stripe: r.Stripe,
 		stored: r.Stored, expires: r.Expires, slot: -1, data: r.Data, parity: r.Parity,
-		places: slices.Clone(places),
+		places: slices.Clone(places), seal: sealOf(r.Seal),
 	}
 	switch epoch := EpochOf(r.Version); {
 	case r.Version == 0 || epoch >= c.epoch:
@@ -96,6 +96,8 @@ func (c *Catalog) earlier(r wire.Record, places []Place) (*bucket, *version, err
 		err = wire.Errorf(wire.CodeRequest, "expiry %d, allowed are 0 to %d", r.Expires, int64(maxExpires))
 	case int64(len(places)) != v.layout().stripes()*int64(v.chunks()):
 		err = wire.Errorf(wire.CodeRequest, "%d places for %d stripes of %d chunks", len(places), v.layout().stripes(), v.chunks())
+	default:
+		err = checkSeal(r.Seal, r.Size)
 	}
 	return b, v, err
 }

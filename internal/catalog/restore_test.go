@@ -49,18 +49,19 @@ func TestRestoreRefuses(t *testing.T) {
 		change func(*wire.Record)
 		want   error
 	}{
-		"no key":         {func(r *wire.Record) { r.Key = "" }, wire.ErrKey},
-		"long key":       {func(r *wire.Record) { r.Key = strings.Repeat("k", wire.MaxKey+1) }, wire.ErrKey},
-		"version 0":      {func(r *wire.Record) { r.Version = 0 }, wire.ErrRequest},
-		"this epoch":     {func(r *wire.Record) { r.Version = 3<<epochShift | 1 }, wire.ErrRequest},
-		"later epoch":    {func(r *wire.Record) { r.Version = 9 << epochShift }, wire.ErrRequest},
-		"same key":       {func(r *wire.Record) { r.Key = "k" }, wire.ErrRequest},
-		"no data chunks": {func(r *wire.Record) { r.Data = 0 }, wire.ErrRequest},
-		"many chunks":    {func(r *wire.Record) { r.Parity = 255 }, wire.ErrRequest},
-		"no stripe":      {func(r *wire.Record) { r.Stripe = 0 }, wire.ErrRequest},
-		"negative size":  {func(r *wire.Record) { r.Size = -1 }, wire.ErrRequest},
-		"other size":     {func(r *wire.Record) { r.Size = 100 }, wire.ErrRequest},
-		"expiry":         {func(r *wire.Record) { r.Expires = -1 }, wire.ErrRequest},
+		"no key":                 {func(r *wire.Record) { r.Key = "" }, wire.ErrKey},
+		"long key":               {func(r *wire.Record) { r.Key = strings.Repeat("k", wire.MaxKey+1) }, wire.ErrKey},
+		"version 0":              {func(r *wire.Record) { r.Version = 0 }, wire.ErrRequest},
+		"this epoch":             {func(r *wire.Record) { r.Version = 3<<epochShift | 1 }, wire.ErrRequest},
+		"later epoch":            {func(r *wire.Record) { r.Version = 9 << epochShift }, wire.ErrRequest},
+		"same key":               {func(r *wire.Record) { r.Key = "k" }, wire.ErrRequest},
+		"no data chunks":         {func(r *wire.Record) { r.Data = 0 }, wire.ErrRequest},
+		"many chunks":            {func(r *wire.Record) { r.Parity = 255 }, wire.ErrRequest},
+		"no stripe":              {func(r *wire.Record) { r.Stripe = 0 }, wire.ErrRequest},
+		"size of no sealed form": {func(r *wire.Record) { r.Size, r.Stripe, r.Seal.Salt[0] = 15, 15, 1 }, wire.ErrRequest},
+		"negative size":          {func(r *wire.Record) { r.Size = -1 }, wire.ErrRequest},
+		"other size":             {func(r *wire.Record) { r.Size = 100 }, wire.ErrRequest},
+		"expiry":                 {func(r *wire.Record) { r.Expires = -1 }, wire.ErrRequest},
 	} {
 		r, places := earlierRecord("new", 2)
 		test.change(&r)

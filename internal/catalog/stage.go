@@ -26,8 +26,9 @@ type Staged struct {
 	over   bool // committed, refused or given up
 	o      object.PutOptions
 	shape  object.Shape
-	stripe int64     // bytes of object per stripe; 0 before SetPlan
-	size   int64     // as declared; -1 is not known
+	stripe int64 // bytes of object per stripe; 0 before SetPlan
+	size   int64 // as declared; -1 is not known
+	seal   wire.Seal
 	rows   [][]Place // by stripe; nil where not placed yet
 }
 
@@ -135,7 +136,7 @@ func (s *Staged) record() wire.Record {
 	r := wire.Record{
 		Key: s.key, Version: s.number, Size: max(s.size, 0),
 		Data: uint8(s.shape.Data), Parity: uint8(s.shape.Parity),
-		Stripe: s.stripe, Stored: s.begun,
+		Stripe: s.stripe, Stored: s.begun, Seal: s.seal,
 	}
 	if !s.o.KeepExpiry {
 		r.Expires = millis(s.o.Expires)
@@ -168,6 +169,14 @@ func (s *Staged) SetSize(size int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.size = max(size, -1)
+}
+
+// SetSeal says that the version is sealed: all sizes are of its sealed form, but
+// the one that an object.Info has. It comes before Record is used.
+func (s *Staged) SetSeal(seal wire.Seal) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seal = seal
 }
 
 // SetOptions replaces the options that the version was begun with: Commit goes

@@ -5,6 +5,7 @@ import (
 
 	"github.com/infinicache/infinicache/internal/object"
 	"github.com/infinicache/infinicache/internal/place"
+	"github.com/infinicache/infinicache/internal/seal"
 	"github.com/infinicache/infinicache/internal/wire"
 )
 
@@ -18,8 +19,9 @@ type version struct {
 	hash   uint64
 	number uint64
 	size   int64
-	stripe int64 // bytes of object per stripe
-	stored int64 // Unix milliseconds
+	stripe int64      // bytes of object per stripe
+	stored int64      // Unix milliseconds
+	seal   *wire.Seal // nil: not sealed
 
 	// expires, in Unix milliseconds, 0 for never, is written with both the
 	// bucket's and due's lock held, and read with either.
@@ -65,15 +67,37 @@ func (v *version) lastRead() time.Time {
 }
 
 func (v *version) record() wire.Record {
-	return wire.Record{
+	r := wire.Record{
 		Key: v.key, Version: v.number, Size: v.size, Data: v.data, Parity: v.parity,
 		Stripe: v.stripe, Expires: v.expires, Stored: v.stored,
 	}
+	if v.seal != nil {
+		r.Seal = *v.seal
+	}
+	return r
+}
+
+// sealOf is how a version keeps a seal.
+func sealOf(s wire.Seal) *wire.Seal {
+	if s == (wire.Seal{}) {
+		return nil
+	}
+	kept := s // so that others cost nothing
+	return &kept
+}
+
+// checkSeal refuses a sealed version of a size that no sealed form has.
+func checkSeal(s wire.Seal, size int64) error {
+	if _, ok := seal.Plain(size); s != (wire.Seal{}) && !ok {
+		return wire.Errorf(wire.CodeRequest, "a sealed object of %d bytes", size)
+	}
+	return nil
 }
 
 func (v *version) info() object.Info {
+	r := v.record()
 	i := object.Info{
-		Key: v.key, Version: v.number, Size: v.size, Stored: time.UnixMilli(v.stored),
+		Key: v.key, Version: v.number, Size: seal.Size(&r), Stored: time.UnixMilli(v.stored),
 		Shape:  object.Shape{Data: int(v.data), Parity: int(v.parity)},
 		Stripe: v.stripe,
 	}

@@ -58,6 +58,7 @@ var floors = map[string]int{
 	"internal/latency":   0,
 	"internal/pricing":   0,
 	"internal/spend":     0,
+	"internal/seal":      0,
 	"internal/object":    -1,
 	"internal/place":     -1,
 	"internal/bytesize":  -1,

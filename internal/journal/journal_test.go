@@ -408,3 +408,31 @@ func TestWaitHeedsItsContext(t *testing.T) {
 		t.Errorf("wait = %v, want %v", err, cause)
 	}
 }
+
+// The seal of a version outlives the process, and a change of its expiry.
+func TestSealsAreKept(t *testing.T) {
+	dir := t.TempDir()
+	j, _ := open(t, dir)
+	stop := running(t, j)
+	r := record(7, "k", 1)
+	r.Seal = wire.Seal{Key: [8]byte{1}, Salt: [16]byte{2}}
+	places := spread(rand.New(rand.NewPCG(1, 2)), 1)
+	wait, err := j.Put(r, places, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	settle(t, wait)
+	r.Expires = 1 << 50
+	if wait, err = j.Expire(r.Version, r.Expires); err != nil {
+		t.Fatal(err)
+	}
+	settle(t, wait)
+	stop()
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, s := open(t, dir)
+	if d := cmp.Diff(map[uint64]object{7: {r, places}}, read(t, s).Objects); d != "" {
+		t.Errorf("objects (-want +got):\n%s", d)
+	}
+}

@@ -13,7 +13,7 @@ import (
 type Info struct {
 	Key     string
 	Version uint64 // unique in the pool and rising per key; never 0
-	Size    int64  // bytes
+	Size    int64  // bytes, of what was stored: not of its sealed form
 
 	// Expires is the instant after which the object is a miss; zero means never.
 	Expires time.Time
@@ -21,7 +21,7 @@ type Info struct {
 	Stored time.Time
 
 	Shape  Shape
-	Stripe int64 // bytes of object per stripe; the last stripe may be shorter
+	Stripe int64 // bytes of object, or of its sealed form, per stripe; the last stripe may be shorter
 }
 
 // Shape is d+p: how many data and parity chunks make a stripe.

@@ -10,6 +10,7 @@ import (
 	"github.com/infinicache/infinicache/internal/erasure"
 	"github.com/infinicache/infinicache/internal/placement"
 	"github.com/infinicache/infinicache/internal/pool"
+	"github.com/infinicache/infinicache/internal/seal"
 	"github.com/infinicache/infinicache/internal/wire"
 )
 
@@ -55,8 +56,11 @@ func (a *adoption) take(node uint32, instance wire.Instance, h wire.Held) bool {
 		return false
 	}
 	var rec wire.Record
-	if rec.Decode(h.Record) != nil || rec.Version != h.Chunk.Version || rec.Size == 0 {
+	if rec.Decode(h.Record) != nil || rec.Version != h.Chunk.Version || seal.Size(&rec) == 0 {
 		return false // of a size that was not declared: it cannot be put together
+	}
+	if a.p.key != nil && rec.Seal == (wire.Seal{}) {
+		return false // anybody could have made it
 	}
 	if rec.Expires != 0 && rec.Expires <= time.Now().UnixMilli() {
 		return false

@@ -8,7 +8,6 @@ import (
 
 	"github.com/infinicache/infinicache/internal/catalog"
 	"github.com/infinicache/infinicache/internal/link"
-	"github.com/infinicache/infinicache/internal/object"
 	"github.com/infinicache/infinicache/internal/wire"
 )
 
@@ -291,25 +290,12 @@ func expiresIn(at int64) int64 {
 }
 
 func (c *client) stat(stream uint32, key string) {
-	info, err := c.p.Stat(c.ctx, key)
+	rec, err := c.p.describe(key)
 	if err != nil {
 		c.done(stream, err, 0)
 		return
 	}
-	rec := recordOf(info)
 	_ = c.conn.Send(wire.TypeOpened, wire.CodeOK, stream, &wire.Opened{Record: rec, ExpiresIn: expiresIn(rec.Expires)})
-}
-
-func recordOf(i object.Info) wire.Record {
-	rec := wire.Record{
-		Key: i.Key, Version: i.Version, Size: i.Size,
-		Data: uint8(i.Shape.Data), Parity: uint8(i.Shape.Parity), Stripe: i.Stripe,
-		Stored: i.Stored.UnixMilli(),
-	}
-	if !i.Expires.IsZero() {
-		rec.Expires = i.Expires.UnixMilli()
-	}
-	return rec
 }
 
 // close releases a version; code tells how its reads went.

@@ -49,7 +49,7 @@ func (c *client) put(stream uint32, m *wire.Put) {
 		c.done(stream, wire.Errorf(wire.CodeBusy, "a link has at most %d PUTs under way", maxPuts), 0)
 		return
 	}
-	up, err := c.p.beginUpload(m.Key, m.Size, o, u)
+	up, err := c.p.beginUpload(m.Key, m.Size, m.Seal, o, u)
 	if _, failed := conditionFailed(err); failed {
 		c.done(stream, wire.ErrCondition, 0)
 		return

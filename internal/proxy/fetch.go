@@ -113,10 +113,12 @@ func (p *Proxy) masks(pin *catalog.Pin) (ready, gone uint64) {
 }
 
 // readerFor makes an engine that reads a pinned version inside the proxy. The
-// sessions that it takes are booked to cause.
+// sessions that it takes are booked to cause. Repair reads what is stored, sealed
+// or not; others what was sealed.
 func (p *Proxy) readerFor(pin *catalog.Pin, cause lifecycle.Cause) *stripe.Reader {
 	ready, gone := p.masks(pin)
 	return stripe.NewReader(&source{p, pin, cause}, pin.Record(), stripe.ReaderOptions{
+		Key: p.key, Stored: cause == lifecycle.Repair,
 		Ready: ready, Gone: gone, Buffers: p.buffers, Tail: p.tail, Codes: &p.codes,
 	})
 }

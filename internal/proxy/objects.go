@@ -15,13 +15,18 @@ import (
 )
 
 // Open pins the newest version of a key for reading. A miss is a
-// wire.ErrNotFound with its cause.
+// wire.ErrNotFound with its cause; wire.ErrEncrypted is an object that another key
+// than the proxy's has sealed.
 func (p *Proxy) Open(ctx context.Context, key string) (object.Reader, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)
 	}
 	pin, err := p.open(key)
 	if err != nil {
+		return nil, err
+	}
+	if err := p.key.Fits(pin.Record().Seal); err != nil {
+		pin.Release()
 		return nil, err
 	}
 	return &reader{p: p, pin: pin}, nil
@@ -99,7 +104,12 @@ func (m *markedWriter) Write(b []byte) (int, error) {
 // Put stores size bytes of body as the newest version of a key.
 func (p *Proxy) Put(ctx context.Context, key string, size int64, body io.Reader, o object.PutOptions) (object.PutResult, error) {
 	t := &target{opts: o, events: make(chan stripe.Event, 64), notify: make(chan struct{}, 1), done: make(chan struct{})}
-	u, err := p.beginUpload(key, size, o, t)
+	var sealed wire.Seal
+	if p.key != nil {
+		s := p.key.Seal(key, body, size)
+		body, size, sealed = s, s.Size(), s.Seal()
+	}
+	u, err := p.beginUpload(key, size, sealed, o, t)
 	if standing, failed := conditionFailed(err); failed {
 		return object.PutResult{Replaced: p.pinned(standing)}, nil
 	}
@@ -230,6 +240,14 @@ func (p *Proxy) Stat(_ context.Context, key string) (object.Info, error) {
 		return object.Info{}, err
 	}
 	return p.catalog.Stat(key)
+}
+
+// describe is Stat as it crosses the wire.
+func (p *Proxy) describe(key string) (wire.Record, error) {
+	if err := p.reigns(); err != nil {
+		return wire.Record{}, err
+	}
+	return p.catalog.Describe(key)
 }
 
 // Delete makes a key a miss; take asks for a pinned reader of what was deleted.

@@ -26,6 +26,7 @@ import (
 	"github.com/infinicache/infinicache/internal/placement"
 	"github.com/infinicache/infinicache/internal/platform"
 	"github.com/infinicache/infinicache/internal/pool"
+	"github.com/infinicache/infinicache/internal/seal"
 	"github.com/infinicache/infinicache/internal/stripe"
 	"github.com/infinicache/infinicache/internal/wire"
 )
@@ -61,8 +62,13 @@ type Config struct {
 	// acknowledged. By default only what replaces or removes is.
 	JournalEvery bool
 	// Adopt has a proxy without a usable journal take over what the nodes hold.
-	// Objects that were deleted or replaced may come back by that.
+	// Objects that were deleted or replaced may come back by that. With an
+	// EncryptionKey only sealed ones are taken over: nodes could forge others.
 	Adopt bool
+	// EncryptionKey, of seal.KeySize bytes, has the front doors seal what they store
+	// and open what they read; nil: they store what they are given. What clients
+	// store is sealed or not as they like.
+	EncryptionKey []byte
 	// Grace is how long a shutdown waits for requests under way. Default 5 s.
 	Grace time.Duration
 	// Seed makes placement repeatable; 0 is a seed like any other.
@@ -80,6 +86,7 @@ type Proxy struct {
 	pool    *pool.Pool
 	catalog *catalog.Catalog
 	codes   erasure.Codes
+	key     *seal.Key // of the front doors; nil for none
 	buffers *stripe.Buffers
 	tail    *stripe.Tail
 	relay   *budget
@@ -143,6 +150,12 @@ func New(cfg Config) (*Proxy, error) {
 	if cfg.Shape != (object.Shape{}) {
 		if err := placement.CheckShape(cfg.Shape); err != nil {
 			errs = append(errs, err)
+		}
+	}
+	if cfg.EncryptionKey != nil {
+		var err error
+		if p.key, err = seal.NewKey(cfg.EncryptionKey); err != nil {
+			errs = append(errs, fmt.Errorf("encryption key: %w", err))
 		}
 	}
 	var state *journal.State

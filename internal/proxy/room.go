@@ -9,6 +9,7 @@ import (
 
 	"github.com/infinicache/infinicache/internal/catalog"
 	"github.com/infinicache/infinicache/internal/placement"
+	"github.com/infinicache/infinicache/internal/seal"
 	"github.com/infinicache/infinicache/internal/wire"
 )
 
@@ -177,8 +178,17 @@ func (p *Proxy) makeRoom(n int, cost int64, avoid []uint32) (dirty []uint32, err
 	}
 }
 
-// MaxObject is the largest object in bytes that the pool can hold at all.
+// MaxObject is the largest object in bytes that the front doors can store at all.
 func (p *Proxy) MaxObject() int64 {
+	if p.key != nil {
+		return seal.Most(p.largest())
+	}
+	return p.largest()
+}
+
+// largest is the largest object in bytes, or sealed form of one, that the pool can
+// hold at all.
+func (p *Proxy) largest() int64 {
 	nodes := p.pool.Lasting()
 	shape := placement.ShapeFor(wire.MaxObject, nodes, p.cfg.Shape)
 	total := p.pool.Capacity() / 100 * 97 * int64(nodes)
@@ -187,7 +197,7 @@ func (p *Proxy) MaxObject() int64 {
 
 // checkSize refuses what the pool cannot hold.
 func (p *Proxy) checkSize(size int64) error {
-	if limit := p.MaxObject(); size > limit {
+	if limit := p.largest(); size > limit {
 		return fmt.Errorf("object of %d bytes, the pool holds %d at most: %w", size, limit, wire.ErrTooLarge)
 	}
 	return nil

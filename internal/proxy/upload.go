@@ -89,9 +89,10 @@ type heldBlock struct {
 	owner link.Releaser
 }
 
-// beginUpload starts a new version of a key. size is -1 if it is not known. If
-// the condition does not hold the error is a *catalog.ConditionError.
-func (p *Proxy) beginUpload(key string, size int64, o object.PutOptions, tell uploadListener) (*upload, error) {
+// beginUpload starts a new version of a key. size is -1 if it is not known, and of
+// the sealed form if there is a seal. If the condition does not hold the error is a
+// *catalog.ConditionError.
+func (p *Proxy) beginUpload(key string, size int64, sealed wire.Seal, o object.PutOptions, tell uploadListener) (*upload, error) {
 	if err := p.reigns(); err != nil {
 		return nil, err
 	}
@@ -123,6 +124,7 @@ func (p *Proxy) beginUpload(key string, size int64, o object.PutOptions, tell up
 		staged.Abort()
 		return nil, err
 	}
+	staged.SetSeal(sealed)
 	if size >= 0 {
 		staged.SetSize(size)
 	}

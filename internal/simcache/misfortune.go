@@ -18,11 +18,12 @@ const (
 	Taken      Misfortune = "taken"      // one of several instances of a node taken away
 	Noticed    Misfortune = "noticed"    // an instance told of its end, and taken then
 	Outmoded   Misfortune = "outmoded"   // one that gets no session any more, because another stands ready
+	Lied       Misfortune = "lied"       // a block that is another, with a checksum that fits
 )
 
 // Misfortunes are all of them.
 func Misfortunes() []Misfortune {
-	return []Misfortune{Reclaimed, Killed, Duplicated, Throttled, Unanswered, Stopped, Outlived, SlowStart, Taken, Noticed, Outmoded}
+	return []Misfortune{Reclaimed, Killed, Duplicated, Throttled, Unanswered, Stopped, Outlived, SlowStart, Taken, Noticed, Outmoded, Lied}
 }
 
 // script is what a Platform has yet to do to its functions, and what it did.
@@ -31,6 +32,7 @@ type script struct {
 	throttle int           // invocations still to refuse
 	lag      time.Duration // of fresh instances
 	hidden   map[int]int   // by node: how many instances are
+	lying    map[int]int   // by node: for how many reasons it does
 	happened map[Misfortune]int
 }
 

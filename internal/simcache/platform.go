@@ -25,12 +25,13 @@ type Platform struct {
 	// Thaw is how long a frozen one takes. Default 5 ms.
 	Thaw time.Duration
 
-	pods bool // see Config.Pods
-	net  *simnet.Net
-	log  *slog.Logger
-	life context.Context
-	stop context.CancelCauseFunc
-	work sync.WaitGroup
+	pods  bool // see Config.Pods
+	liars bool // see Config.Liars
+	net   *simnet.Net
+	log   *slog.Logger
+	life  context.Context
+	stop  context.CancelCauseFunc
+	work  sync.WaitGroup
 
 	mu        sync.Mutex
 	instances map[int][]*Instance // those that a session may be given
@@ -72,7 +73,7 @@ func newPlatform(net *simnet.Net, log *slog.Logger) *Platform {
 	p := &Platform{
 		Start: 80 * time.Millisecond, Thaw: 5 * time.Millisecond,
 		net: net, log: log, instances: map[int][]*Instance{},
-		script: script{hidden: map[int]int{}, happened: map[Misfortune]int{}},
+		script: script{hidden: map[int]int{}, lying: map[int]int{}, happened: map[Misfortune]int{}},
 	}
 	p.life, p.stop = context.WithCancelCause(context.Background())
 	return p
@@ -197,7 +198,13 @@ func (p *Platform) start(number int) (*Instance, error) {
 	i := &Instance{Node: number, Host: fmt.Sprintf("node/%d.%d", number, p.started)}
 	cfg := node.Config{
 		Memory: 256 << 20, Logger: p.log,
-		Dial: func(ctx context.Context, addr string) (net.Conn, error) { return p.net.Dial(ctx, i.Host, addr) },
+		Dial: func(ctx context.Context, addr string) (net.Conn, error) {
+			nc, err := p.net.Dial(ctx, i.Host, addr)
+			if err != nil || !p.liars {
+				return nc, err
+			}
+			return &liar{Conn: nc, p: p, number: number}, nil
+		},
 	}
 	if p.pods {
 		cfg.Address = i.Host + ":8076"

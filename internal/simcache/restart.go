@@ -51,6 +51,9 @@ func newReign(w *Cache, host string, epoch uint64, journalDir string) *reign {
 		},
 		Shape: cfg.Shape, BackupEvery: cfg.Backup, Seed: cfg.Seed, Logger: cfg.Logger, JournalDir: journalDir,
 	}
+	if cfg.Encrypted {
+		r.cfg.EncryptionKey = EncryptionKey()
+	}
 	if cfg.TLS {
 		identity, err := tlslink.Derive(r.cfg.Pool.Key)
 		if err != nil {

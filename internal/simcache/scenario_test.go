@@ -31,6 +31,8 @@ type scenario struct {
 	pods     bool // see Config
 	tls      bool
 
+	encrypted, liars bool // see Config
+
 	clients int // default 3
 	ops     int // of each client; default 40
 	keys    int // default 5
@@ -141,6 +143,12 @@ var scenarios = []scenario{
 		name: "pods in a storm", pods: true, warm: 5 * time.Second, rules: slices.Concat(breaks, lateness, splits), drawn: 4,
 		harm: []harm{giveNotice, reclaim, stop, breakOff, throttle, slowStart}, strikes: 8, hits: 0.5, failed: 30,
 	},
+	{name: "encrypted", encrypted: true, rules: slices.Concat(damage, breaks), drawn: 5, harm: []harm{reclaim}, strikes: 2, hits: 0.5, failed: 30, settle: longestSession},
+	{name: "encrypted stripes", encrypted: true, keys: 2, ops: 12, size: striped, rules: damage, drawn: 3, hits: 0.3, failed: 40, settle: longestSession},
+	{
+		name: "liars", encrypted: true, liars: true, backup: 3 * time.Second, warm: 10 * time.Second,
+		harm: []harm{lie, lie, lie, reclaim, giveNotice}, strikes: 8, hits: 0.3, failed: 10,
+	},
 	{
 		name: "everything", warm: 10 * time.Second, backup: 3 * time.Second, proxy: thrifty(30),
 		rules: slices.Concat(breaks, lateness, splits, freezes), drawn: 4,
@@ -189,7 +197,12 @@ var (
 		goOn()
 	})
 	breakOff = harm(func(w *Cache, rng *rand.Rand) { w.Platform.Break(busyNode(w, rng)) })
-	outlive  = harm(func(w *Cache, rng *rand.Rand) {
+	lie      = harm(func(w *Cache, rng *rand.Rand) {
+		repent := w.Platform.Lie(anyNode(w, rng))
+		rest(rng, 5*time.Second)
+		repent()
+	})
+	outlive = harm(func(w *Cache, rng *rand.Rand) {
 		n := busyNode(w, rng)
 		goOn := w.Platform.Stop(n)
 		rest(rng, time.Second)

@@ -35,7 +35,12 @@ type Config struct {
 	// it, and a node has one at a time: the machine of a container platform.
 	Pods bool
 	// TLS has the links of nodes be TLS.
-	TLS    bool
+	TLS bool
+	// Encrypted has clients and front doors encrypt, with EncryptionKey.
+	Encrypted bool
+	// Liars has functions lie when they are told to; see Platform.Lie. It goes with
+	// neither Pods nor TLS.
+	Liars  bool
 	Seed   uint64
 	Logger *slog.Logger
 	Proxy  func(*proxy.Config) // last changes
@@ -78,7 +83,7 @@ func New(t testing.TB, cfg Config) *Cache {
 	}
 	w := &Cache{Net: simnet.New(cfg.Seed), t: t, cfg: cfg}
 	w.Platform = newPlatform(w.Net, cfg.Logger)
-	w.Platform.pods = cfg.Pods
+	w.Platform.pods, w.Platform.liars = cfg.Pods, cfg.Liars
 	t.Cleanup(w.Stop)
 	r := newReign(w, "proxy", 1, cfg.JournalDir)
 	if err := r.begin(); err != nil {
@@ -106,9 +111,18 @@ func (w *Cache) Stop() {
 // closed with the test.
 func (w *Cache) Client() *infinicache.Client {
 	w.t.Helper()
+	if w.cfg.Encrypted {
+		return w.ClientWith(EncryptionKey())
+	}
+	return w.ClientWith(nil)
+}
+
+// ClientWith is Client, with an encryption key or none.
+func (w *Cache) ClientWith(key []byte) *infinicache.Client {
+	w.t.Helper()
 	host := fmt.Sprint("client/", w.client.Add(1))
 	c, err := infinicache.New(infinicache.Config{
-		Proxies: []string{ClientAddr},
+		Proxies: []string{ClientAddr}, EncryptionKey: key,
 		Dial: func(ctx context.Context, addr string) (net.Conn, error) {
 			return w.Net.Dial(ctx, host, addr)
 		},

@@ -100,7 +100,7 @@ func (l *workload) run() {
 	l.w = New(l.t, Config{
 		Nodes: cmp.Or(s.nodes, 8+rng.IntN(8)), Capacity: s.capacity, Shape: s.shape,
 		Linger: s.linger, Warm: s.warm, Backup: s.backup, Seed: l.seed, Proxy: s.proxy,
-		Pods: s.pods, TLS: s.tls,
+		Pods: s.pods, TLS: s.tls, Encrypted: s.encrypted, Liars: s.liars,
 	})
 	defer func() { l.rules = l.w.Net.Report() }()
 	faults, err := l.w.Net.Script(s.draw(rng))

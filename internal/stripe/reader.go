@@ -8,6 +8,7 @@ import (
 
 	"github.com/infinicache/infinicache/internal/erasure"
 	"github.com/infinicache/infinicache/internal/object"
+	"github.com/infinicache/infinicache/internal/seal"
 	"github.com/infinicache/infinicache/internal/wire"
 )
 
@@ -35,8 +36,13 @@ type ReaderOptions struct {
 	// are asked for last, and a ready parity chunk before a data chunk that is
 	// not.
 	Ready, Gone uint64
+	// Key opens versions that are sealed; nil: they give wire.ErrEncrypted.
+	Key *seal.Key
+	// Stored reads of a sealed version its sealed form, for those who keep it and
+	// have no key.
+	Stored bool
 	// Buffers bounds the memory; nil: no limit. ReadInto takes only memory
-	// beyond the caller's from it.
+	// beyond the caller's from it, unless the version is sealed.
 	Buffers *Buffers
 	// Tail is what the pool's reads took lately; nil: one of this reader alone.
 	Tail *Tail
@@ -53,13 +59,16 @@ type ReaderOptions struct {
 //
 // Errors: wire.ErrLost, ErrUnheard, ErrBreaker, ErrTimeout, ErrUnavailable if
 // more than p chunks of a stripe failed or the stripe did not come within its
-// time; what the context was cancelled with; what the io.Writer returned. Bytes
-// that were written before an error are right.
+// time; wire.ErrLost and ErrCorrupt if a sealed version is not genuine, and
+// wire.ErrEncrypted if it needs another key; what the context was cancelled with;
+// what the io.Writer returned. Bytes that were written before an error are right.
 type Reader struct {
-	src  Source
-	rec  wire.Record
-	opts ReaderOptions
-	bad  error // of a record that cannot be read
+	src    Source
+	rec    wire.Record
+	opts   ReaderOptions
+	opener *seal.Opener // nil: what is stored is what is read
+	size   int64        // of what is read
+	bad    error        // of a record that cannot be read
 
 	// What the stripes read so far taught, for the next: bits by chunk.
 	ready, gone, slow uint64
@@ -86,8 +95,13 @@ func NewReader(src Source, rec wire.Record, opts ReaderOptions) *Reader {
 	if opts.StripeTimeout == 0 {
 		opts.StripeTimeout = DefaultStripeTimeout
 	}
-	return &Reader{src: src, rec: rec, opts: opts, ready: opts.Ready, gone: opts.Gone,
+	r := &Reader{src: src, rec: rec, opts: opts, size: rec.Size, ready: opts.Ready, gone: opts.Gone,
 		bad: checkCut(rec.Size, rec.Stripe, int(rec.Data), int(rec.Parity))}
+	if rec.Seal != (wire.Seal{}) && !opts.Stored && r.bad == nil {
+		r.size = seal.Size(&rec)
+		r.opener, r.bad = opts.Key.Open(rec.Seal, rec.Key, rec.Size)
+	}
+	return r
 }
 
 // checkCut tells whether an object of size bytes may be cut into stripes so.
@@ -106,7 +120,7 @@ func checkCut(size, stripe int64, data, parity int) error {
 // Info describes the version.
 func (r *Reader) Info() object.Info {
 	i := object.Info{
-		Key: r.rec.Key, Version: r.rec.Version, Size: r.rec.Size, Stripe: r.rec.Stripe,
+		Key: r.rec.Key, Version: r.rec.Version, Size: r.size, Stripe: r.rec.Stripe,
 		Shape: object.Shape{Data: int(r.rec.Data), Parity: int(r.rec.Parity)},
 	}
 	if r.rec.Expires != 0 {
@@ -126,8 +140,31 @@ func (r *Reader) Stats() Stats { return r.stats }
 // one stripe is written the next is read, if its memory can be had at once.
 func (r *Reader) WriteRange(ctx context.Context, w io.Writer, off, n int64) (int64, error) {
 	end, err := r.clip(off, n)
-	if err != nil || off >= end {
+	switch {
+	case err != nil:
 		return 0, err
+	case r.opener != nil:
+		off = min(off, end)
+		return r.open(ctx, r.opener.To(w, off, end-off), off, end)
+	default:
+		return r.writeStored(ctx, w, off, end)
+	}
+}
+
+// open passes what is stored of a range on to an opening of it.
+func (r *Reader) open(ctx context.Context, to *seal.Opening, off, end int64) (int64, error) {
+	if off == end && r.size > 0 {
+		return 0, nil // unlike no bytes of an empty object, which is to be proven
+	}
+	at, n := r.opener.Covering(off, end-off)
+	_, err := r.writeStored(ctx, to, at, at+n)
+	return to.Done(), err
+}
+
+// writeStored writes a range of what is stored.
+func (r *Reader) writeStored(ctx context.Context, w io.Writer, off, end int64) (int64, error) {
+	if off >= end {
+		return 0, nil
 	}
 	f := flight{r: r, wake: make(chan struct{}, 1), next: off, end: end}
 	defer f.stop()
@@ -147,13 +184,22 @@ func (r *Reader) WriteRange(ctx context.Context, w io.Writer, off, n int64) (int
 }
 
 // ReadInto reads len(dst) bytes from offset off, fewer only at the object's end,
-// and returns how many. Whole blocks are read straight into dst. With an error
-// the bytes of dst beyond those returned have no meaning. ReadInto returns only
-// when no source writes to dst any more, even if ctx is cancelled.
+// and returns how many. Whole blocks are read straight into dst, and whole
+// segments of a sealed version opened into it. With an error the bytes of dst beyond
+// those returned have no meaning. ReadInto returns only when no source writes to dst
+// any more, even if ctx is cancelled.
 func (r *Reader) ReadInto(ctx context.Context, dst []byte, off int64) (int, error) {
 	end, err := r.clip(off, int64(len(dst)))
-	if err != nil || off >= end {
+	if err != nil {
 		return 0, err
+	}
+	if r.opener != nil {
+		off = min(off, end)
+		n, err := r.open(ctx, r.opener.Into(dst[:end-off], off), off, end)
+		return int(n), err
+	}
+	if off >= end {
+		return 0, nil
 	}
 	f := flight{r: r, wake: make(chan struct{}, 1), next: off, end: end, dst: dst, off: off}
 	defer f.stop()
@@ -178,8 +224,8 @@ func (r *Reader) clip(off, n int64) (int64, error) {
 	if off < 0 {
 		return 0, fmt.Errorf("%w: offset %d", wire.ErrRequest, off)
 	}
-	if n < 0 || n > r.rec.Size-off {
-		return r.rec.Size, nil
+	if n < 0 || n > r.size-off {
+		return r.size, nil
 	}
 	return off + n, nil
 }

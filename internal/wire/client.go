@@ -24,16 +24,18 @@ type Record struct {
 	Stripe  int64  // bytes of object per stripe, at least 1
 	Expires int64  // Unix milliseconds by the proxy's clock; 0 is never
 	Stored  int64  // Unix milliseconds by the proxy's clock
+	Seal    Seal   // zero if the bytes are what was stored; else they are its sealed form, Size too
 }
 
 func (m *Record) Append(b []byte) []byte {
 	b = putString(b, m.Key)
 	b = put64(b, m.Version)
 	b = put64(b, uint64(m.Size))
-	b = append(b, m.Data, m.Parity)
+	b = append(b, m.Data|m.Seal.flag(), m.Parity)
 	b = put64(b, uint64(m.Stripe))
 	b = put64(b, uint64(m.Expires))
-	return put64(b, uint64(m.Stored))
+	b = put64(b, uint64(m.Stored))
+	return m.Seal.put(b)
 }
 
 func (m *Record) Decode(b []byte) error {
@@ -48,6 +50,7 @@ func (m *Record) read(r *reader) {
 		Data: r.u8(), Parity: r.u8(), Stripe: r.size(MaxObject),
 		Expires: r.size(1<<62 - 1), Stored: r.size(1<<62 - 1),
 	}
+	m.Seal = r.seal(&m.Data)
 	if r.err != nil {
 		return
 	}
@@ -151,6 +154,7 @@ type Put struct {
 	KeepExpiry   bool
 	Condition    uint8 // object.Condition
 	Data, Parity uint8 // shape; Data 0: by size and pool
+	Seal         Seal  // as in a Record
 }
 
 func (m *Put) Append(b []byte) []byte {
@@ -158,7 +162,8 @@ func (m *Put) Append(b []byte) []byte {
 	b = put64(b, uint64(m.Size))
 	b = put64(b, uint64(m.ExpiresIn))
 	b = putBool(b, m.KeepExpiry)
-	return append(b, m.Condition, m.Data, m.Parity)
+	b = append(b, m.Condition, m.Data|m.Seal.flag(), m.Parity)
+	return m.Seal.put(b)
 }
 
 func (m *Put) Decode(b []byte) error {
@@ -167,6 +172,7 @@ func (m *Put) Decode(b []byte) error {
 		Key: r.key(), Size: int64(r.u64()), ExpiresIn: int64(r.u64()),
 		KeepExpiry: r.bool(), Condition: r.u8(), Data: r.u8(), Parity: r.u8(),
 	}
+	m.Seal = r.seal(&m.Data)
 	if r.err == nil {
 		switch {
 		case m.Size < -1 || m.Size > MaxObject:

@@ -35,6 +35,7 @@ const (
 	CodeShort            // fewer or more bytes than declared
 	CodeClosed           // the link or the component is closing
 	CodeInternal         // a defect; the log of the side that sent it has more
+	CodeEncrypted        // the object is sealed with a key that is not here
 
 	codeEnd
 )
@@ -46,7 +47,7 @@ var codeTexts = [codeEnd]string{
 	"too busy", "unavailable", "canceled", "timed out", "condition not met",
 	"epoch or session is over", "secret is wrong", "checksum mismatch",
 	"spend breaker is open", "body is shorter or longer than declared",
-	"closed", "internal error",
+	"closed", "internal error", "object is encrypted with a key that is not here",
 }
 
 // Error is the code's meaning in a few words.
@@ -81,6 +82,7 @@ var (
 	ErrShort       error = CodeShort
 	ErrClosed      error = CodeClosed
 	ErrInternal    error = CodeInternal
+	ErrEncrypted   error = CodeEncrypted
 )
 
 // Cause says why an object is a miss. The set is closed and append-only.

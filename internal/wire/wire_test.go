@@ -19,6 +19,9 @@ var messages = []struct {
 }{
 	{"open", &Open{Key: "k"}, func() Message { return new(Open) }},
 	{"record", &Record{Key: "k", Version: 7, Size: 3, Data: 1, Parity: 2, Stripe: 3, Stored: 5}, func() Message { return new(Record) }},
+	{"sealed record", &Record{Key: "k", Version: 7, Size: 19, Data: 64, Stripe: 19, Stored: 5, Seal: Seal{Key: [8]byte{1}, Salt: [16]byte{2}}}, func() Message { return new(Record) }},
+	{"sealed opened", &Opened{Record: Record{Key: "k", Version: 7, Size: 30 << 20, Data: 10, Parity: 2, Stripe: 10 << 20, Seal: Seal{Salt: [16]byte{2}}}, ExpiresIn: 9, Ready: 3, Gone: 4}, func() Message { return new(Opened) }},
+	{"sealed put", &Put{Key: "k", Size: -1, Seal: Seal{Key: [8]byte{1}, Salt: [16]byte{2}}}, func() Message { return new(Put) }},
 	{"opened", &Opened{Record: Record{Key: "k", Version: 7, Size: 30 << 20, Data: 10, Parity: 2, Stripe: 10 << 20}, ExpiresIn: 9, Ready: 3, Gone: 4}, func() Message { return new(Opened) }},
 	{"read", &Read{Open: 1, Stripe: 2, Wants: []Want{{0, 0, 4}, {11, 1, 2}}}, func() Message { return new(Read) }},
 	{"put", &Put{Key: "k", Size: -1, ExpiresIn: 1000, KeepExpiry: true, Condition: 2, Data: 4, Parity: 2}, func() Message { return new(Put) }},
@@ -257,4 +260,36 @@ func FuzzHeader(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Journals and nodes keep records: those of objects that are not sealed are what
+// they were before there were seals.
+func TestUnsealedRecordsAreAsTheyWere(t *testing.T) {
+	r := &Record{Key: "k", Version: 7, Size: 3, Data: 10, Parity: 2, Stripe: 4, Expires: 5, Stored: 6}
+	const want = "01000000" + "6b" + "0700000000000000" + "0300000000000000" + "0a" + "02" +
+		"0400000000000000" + "0500000000000000" + "0600000000000000"
+	if got := fmt.Sprintf("%x", r.Append(nil)); got != want {
+		t.Errorf("record\n%s, want\n%s", got, want)
+	}
+	r.Seal = Seal{Key: [8]byte{0xaa}, Salt: [16]byte{0xbb}}
+	const seal = "01" + "aa00000000000000" + "bb000000000000000000000000000000"
+	sealed := want[:42] + "8a" + want[44:] + seal
+	if got := fmt.Sprintf("%x", r.Append(nil)); got != sealed {
+		t.Errorf("sealed record\n%s, want\n%s", got, sealed)
+	}
+}
+
+func TestSealsRefuse(t *testing.T) {
+	good := (&Record{Key: "k", Version: 7, Size: 30, Data: 1, Stripe: 30, Seal: Seal{Key: [8]byte{1}}}).Append(nil)
+	at := len(good) - 25
+	for name, change := range map[string]func([]byte){
+		"another format": func(b []byte) { b[at]++ },
+		"no seal":        func(b []byte) { clear(b[at+1:]) },
+	} {
+		b := bytes.Clone(good)
+		change(b)
+		if err := new(Record).Decode(b); !errors.Is(err, ErrProtocol) {
+			t.Errorf("%s: %v, want a protocol error", name, err)
+		}
+	}
 }

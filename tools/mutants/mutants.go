@@ -104,6 +104,34 @@ var mutants = []mutant{
 `, new: ``,
 	},
 
+	// Seals.
+	{
+		name: "seal the last segment like any other", file: "internal/seal/key.go", tests: "./internal/seal",
+		old: `	if last {`, new: `	if false {`,
+	},
+	{
+		name: "leave the name out of a sealed object's key", file: "internal/seal/key.go", tests: "./internal/seal -run TestForgeries",
+		old: `"infinicache object "+name`, new: `"infinicache object "`,
+	},
+	{
+		name: "read what is sealed as it is stored", file: "internal/stripe/reader.go", tests: stripe + " -run TestSealed",
+		old: `!opts.Stored && r.bad == nil {`, new: `opts.Key != nil && r.bad == nil {`,
+	},
+	{
+		name: "do not encrypt what a door stores", file: "internal/proxy/objects.go", tests: "./internal/proxy -run TestDoorsThatEncrypt",
+		old: `	if p.key != nil {
+		s := p.key.Seal`, new: `	if p.key == nil && false {
+		s := p.key.Seal`,
+	},
+	{
+		name: "have repair open what is sealed", file: "internal/proxy/fetch.go", tests: "./internal/proxy -run TestProxyWithoutTheKey",
+		old: `Stored: cause == lifecycle.Repair,`, new: ``,
+	},
+	{
+		name: "adopt what nodes can forge", file: "internal/proxy/adopt.go", tests: "./internal/proxy -run TestSealsOutlive",
+		old: `a.p.key != nil && rec.Seal == (wire.Seal{})`, new: `false`,
+	},
+
 	// Versions and pins.
 	{
 		name: "an overwrite leaves the old version", file: "internal/catalog/commit.go", tests: catalog,

@@ -53,6 +53,7 @@ const (
 	errBreaker      refusal = "ERR spend breaker is open"
 	errShort        refusal = "ERR value is shorter or longer than declared"
 	errLost         refusal = "ERR object is lost"
+	errEncrypted    refusal = "ERR object is encrypted with a key that the proxy does not have"
 )
 
 // refusals are the replies to the cache's errors. What is not here is told as
@@ -69,6 +70,7 @@ var refusals = []struct {
 	{wire.ErrTimeout, errUnavailable},
 	{wire.ErrBreaker, errBreaker},
 	{wire.ErrLost, errLost},
+	{wire.ErrEncrypted, errEncrypted},
 	{wire.ErrShort, errShort},
 	{wire.ErrClosed, errClosing},
 	{context.Canceled, errClosing},
