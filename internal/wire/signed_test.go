@@ -39,7 +39,9 @@ func TestSignedInvocation(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(*signed){
-		"another invocation":  func(s *signed) { s.Invocation = bytes.Replace(s.Invocation, []byte(`"session":2`), []byte(`"session":3`), 1) },
+		"another invocation": func(s *signed) {
+			s.Invocation = bytes.Replace(s.Invocation, []byte(`"session":2`), []byte(`"session":3`), 1)
+		},
 		"another key":         func(s *signed) { s.Key = other },
 		"a short key":         func(s *signed) { s.Key = s.Key[1:] },
 		"no key":              func(s *signed) { s.Key = nil },
