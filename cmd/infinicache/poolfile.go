@@ -104,20 +104,22 @@ func onLambda(pool deploylambda.Pool) *deployment {
 const (
 	// sessionMargin is what a session on Knative ends before its revision's timeout.
 	sessionMargin = 5 * time.Second
-	// knativeNotice is what a node makes of the time between queue-proxy's word and
-	// the end of what is open, 30 s.
-	knativeNotice = 25 * time.Second
+	// maxPause is the longest time between two sessions that hold a pod.
+	maxPause = 15 * time.Second
 )
 
 func onKnative(pool *deployknative.Pool) *deployment {
 	d := &deployment{
-		functions: functions{nodes: pool.Nodes, memory: int64(pool.Memory), prefix: pool.Prefix, notice: knativeNotice},
+		functions: functions{nodes: pool.Nodes, memory: int64(pool.Memory), prefix: pool.Prefix, notice: pool.Notice()},
 		tariff:    "own-cluster", direct: pool.Links == deployknative.Direct,
+	}
+	if pool.CloudRun != nil {
+		d.tariff = "cloud-run"
 	}
 	window := pool.Window.Duration
 	switch pool.Keep {
 	case deployknative.Hold:
-		d.keep = keeping{warmEvery: between1sAnd15s(window / 4), hold: true}
+		d.keep = keeping{warmEvery: min(max(window/4, time.Second), maxPause), hold: true}
 	case deployknative.Warm:
 		d.keep.warmEvery = window / 3
 	case deployknative.Retain:
@@ -132,8 +134,6 @@ func onKnative(pool *deployknative.Pool) *deployment {
 	}
 	return d
 }
-
-func between1sAnd15s(d time.Duration) time.Duration { return min(max(d, time.Second), 15*time.Second) }
 
 // declarePool declares the flag of the pool file, which says what other flags would.
 func (c *systemConfig) declarePool(f *flags, p *proxyConfig) {

@@ -109,7 +109,7 @@ func (p *Pool) cloudRunNode(node int) *unstructured.Unstructured {
 		"containers": l{m{
 			"image":        p.Image,
 			"ports":        l{m{"name": "h2c", "containerPort": HTTPPort}},
-			"env":          l{m{"name": noticeEnv, "value": cloudRunNotice.String()}},
+			"env":          l{m{"name": noticeEnv, "value": p.Notice().String()}},
 			"resources":    m{"limits": m{"cpu": p.CPU, "memory": cloudRunSize(p.Memory)}},
 			"startupProbe": m{"httpGet": m{"path": "/healthz", "port": HTTPPort}, "periodSeconds": 1, "failureThreshold": 30},
 		}},

@@ -29,8 +29,11 @@ const streamsCut = 30 * time.Second
 // noticeMargin is what a node leaves of the time it has.
 const noticeMargin = 5 * time.Second
 
-// notice is how long a node may take over its end.
-func (p *Pool) notice() time.Duration {
+// Notice is how long a node may take over its end.
+func (p *Pool) Notice() time.Duration {
+	if p.CloudRun != nil {
+		return cloudRunNotice
+	}
 	return min(streamsCut, p.Timeout.Duration) - noticeMargin
 }
 
@@ -43,7 +46,7 @@ func (p *Pool) node(node int) *unstructured.Unstructured {
 		"image": p.Image,
 		// The name has Knative speak HTTP/2 to it.
 		"ports": l{m{"name": "h2c", "containerPort": HTTPPort}},
-		"env":   l{m{"name": noticeEnv, "value": p.notice().String()}},
+		"env":   l{m{"name": noticeEnv, "value": p.Notice().String()}},
 		"resources": m{
 			"requests": m{"cpu": p.CPU, "memory": quantity(p.Memory)},
 			"limits":   m{"memory": quantity(p.Memory)},

@@ -170,7 +170,7 @@ func TestNoticeFitsTimeout(t *testing.T) {
 		15 * time.Second: 10 * time.Second, 30 * time.Second: 25 * time.Second, time.Hour: 25 * time.Second,
 	} {
 		p := &Pool{Timeout: metav1.Duration{Duration: timeout}}
-		if got := p.notice(); got != want {
+		if got := p.Notice(); got != want {
 			t.Errorf("with a timeout of %v the notice is %v, want %v", timeout, got, want)
 		}
 	}
