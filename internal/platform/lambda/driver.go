@@ -142,7 +142,7 @@ func New(cfg Config) (*Driver, error) {
 		o.Retryer = aws.NopRetryer{}
 		if cfg.AWS.HTTPClient == nil {
 			d.transport = newTransport()
-			o.HTTPClient = &http.Client{Transport: d.transport}
+			o.HTTPClient = &http.Client{Transport: boundedTransport{d.transport}}
 		}
 	})
 	return d, nil
