@@ -134,14 +134,17 @@ func (c *lambdaConfig) run(ctx context.Context, con console) error {
 	if c.admin != "" {
 		client := admin.NewClient(c.admin)
 		defer client.Close()
-		cfg.Drainer = proxyDrainer{client}
+		cfg.Drainer = proxyDrainer{client, c.admin, pool.Prefix}
 	}
 	line := newStatusLine(con.err, false)
 	cfg.Progress = func(done, total int, doing string) {
-		if line == nil {
-			fmt.Fprintf(con.err, "%d of %d: %s\n", done, total, doing)
+		if total > 0 {
+			doing = fmt.Sprintf("%d of %d: %s", done, total, doing)
 		}
-		line.show("%d of %d: %s", done, total, doing)
+		if line == nil {
+			fmt.Fprintln(con.err, doing)
+		}
+		line.show("%s", doing)
 	}
 	d, err := lambdadeploy.New(cfg)
 	if err != nil {
@@ -257,9 +260,14 @@ func confirm(con console, what string) error {
 	return nil
 }
 
-// proxyDrainer has the proxy behind an admin door drain nodes. Those that the
-// proxy does not have, since its pool grew not yet or shrank before, hold nothing.
-type proxyDrainer struct{ client *admin.Client }
+// proxyDrainer has the proxy behind an admin door drain nodes of a pool. Those that
+// the proxy does not have, since its pool grew not yet or shrank before, hold
+// nothing.
+type proxyDrainer struct {
+	client  *admin.Client
+	address string
+	prefix  string // of the pool
+}
 
 func (d proxyDrainer) Drain(ctx context.Context, nodes []int) error {
 	nodes, err := d.known(ctx, nodes)
@@ -277,10 +285,39 @@ func (d proxyDrainer) Admit(ctx context.Context, nodes []int) error {
 	return d.client.Admit(ctx, nodes)
 }
 
+func (d proxyDrainer) Drained(ctx context.Context) ([]int, error) {
+	status, err := d.status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var nodes []int
+	for _, n := range status.Nodes {
+		if n.State == admin.Drained {
+			nodes = append(nodes, n.Node)
+		}
+	}
+	return nodes, nil
+}
+
 func (d proxyDrainer) known(ctx context.Context, nodes []int) ([]int, error) {
-	status, err := d.client.Status(ctx)
+	status, err := d.status(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return slices.DeleteFunc(slices.Clone(nodes), func(n int) bool { return n >= len(status.Nodes) }), nil
+}
+
+// status refuses what is not the pool's proxy: draining another pool's nodes saves
+// nothing.
+func (d proxyDrainer) status(ctx context.Context) (admin.Status, error) {
+	status, err := d.client.Status(ctx)
+	switch {
+	case err != nil:
+		return status, err
+	case status.Epoch == 0:
+		return status, fmt.Errorf("--admin %s is the door of a platform, the proxy's wanted", d.address)
+	case status.Prefix != "" && status.Prefix != d.prefix:
+		return status, fmt.Errorf("--admin %s is the door of the pool %q, that of %q wanted", d.address, status.Prefix, d.prefix)
+	}
+	return status, nil
 }

@@ -1,12 +1,14 @@
 package lambda
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -126,6 +128,65 @@ func TestNobodyAnswers(t *testing.T) {
 	}
 	if f := found(t, check(t, gone), "platform"); f.Status != Failure || !strings.Contains(f.Mend, "region") {
 		t.Errorf("platform: %+v", f)
+	}
+}
+
+// TestSomethingElseAnswers has a web server, and worse, in the platform's place.
+func TestSomethingElseAnswers(t *testing.T) {
+	chunk := bytes.Repeat([]byte(" "), 1<<20)
+	for name, answer := range map[string]http.HandlerFunc{
+		"page":    func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>Welcome</html>") },
+		"refusal": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>no</html>", http.StatusForbidden) },
+		"endless": func(w http.ResponseWriter, _ *http.Request) {
+			for {
+				if _, err := w.Write(chunk); err != nil {
+					return // the deployment hung up
+				}
+			}
+		},
+	} {
+		d, _ := scripted(t, answer)
+		d.tempo.attempts = 1
+		_, err := d.Plan(t.Context())
+		if !errors.Is(err, Unreachable) || !strings.Contains(err.Error(), "does not speak the API of AWS Lambda (HTTP ") || !strings.Contains(err.Error(), "--endpoint") {
+			t.Errorf("%s: Plan = %v", name, err)
+		}
+	}
+}
+
+// TestSilenceIsBoundedAndTold has a platform that takes calls and never answers, and
+// one that refuses some.
+func TestSilenceIsBoundedAndTold(t *testing.T) {
+	for want, answer := range map[string]http.HandlerFunc{
+		"does not answer":             func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"answers 503 Service Unavail": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) },
+	} {
+		var mu sync.Mutex
+		var told []string
+		d, calls := scripted(t, answer, func(c *Config) {
+			c.Progress = func(_, total int, doing string) {
+				mu.Lock()
+				defer mu.Unlock()
+				if total == 0 {
+					told = append(told, doing)
+				}
+			}
+		})
+		impatient := d.tempo
+		impatient.patience, impatient.attempts = 20*time.Millisecond, 3
+		d, err := newDeployer(d.cfg, impatient)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Plan(t.Context()); !errors.Is(err, Unavailable) {
+			t.Errorf("%s: Plan = %v", want, err)
+		}
+		if n := calls.Load(); n != 3 {
+			t.Errorf("%s: %d calls", want, n)
+		}
+		if len(told) != 1 || !strings.Contains(told[0], want) {
+			t.Errorf("told %q, want one with %q", told, want)
+		}
 	}
 }
 

@@ -10,13 +10,16 @@ import (
 // one in memory; what speaks at another endpoint may not end.
 const maxAnswer = 2 * MaxResponse
 
-// boundedTransport lets no answer be longer than maxAnswer.
+// BoundAnswer has it be an error to read more of an answer than the service gives.
+func BoundAnswer(res *http.Response) { res.Body = &boundedBody{res.Body, maxAnswer} }
+
+// boundedTransport bounds every answer.
 type boundedTransport struct{ http.RoundTripper }
 
 func (t boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	res, err := t.RoundTripper.RoundTrip(req)
 	if err == nil {
-		res.Body = &boundedBody{res.Body, maxAnswer}
+		BoundAnswer(res)
 	}
 	return res, err
 }
