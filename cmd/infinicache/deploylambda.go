@@ -48,18 +48,21 @@ the tag it never touches.
 
 An update of program or configuration ends a node's instances, with what they hold.
 Nodes are drained through the proxy's --admin door, then updated, --at-once at a
-time, then used again. With --undrained they lose what they hold, which parity and
+time, then used again. One of the first has to answer a probe before others are
+updated. With --undrained they lose what they hold, which parity and
 replicas make up for as far as they go. One function for all nodes cannot be drained.
 
 Credentials and region are found the AWS SDK's way. What the pool file says, the
 policies that are needed, and how proxy and functions reach each other is in
 docs/aws.md.
 
-Exit codes: 0 the pool is as the file says (--check: nothing failed), 1 it is not.`,
+Exit codes: 0 the pool is as the file says (--check: nothing failed; --dry-run: the
+plan is printed), 1 it is not, 2 the command line is wrong.`,
 		Example: `  infinicache deploy lambda --pool pool.yaml --policy deployer
   infinicache deploy lambda --pool pool.yaml --check
   infinicache deploy lambda --pool pool.yaml --dry-run
-  infinicache deploy lambda --pool pool.yaml --admin 10.0.0.5:9378`,
+  infinicache deploy lambda --pool pool.yaml --admin 10.0.0.5:9378
+  infinicache deploy lambda --pool pool.yaml --destroy --yes`,
 		Args: between(0, 0, "none"),
 	}
 	f := flagsOf(cmd)
@@ -151,9 +154,15 @@ func (c *lambdaConfig) run(ctx context.Context, con console) error {
 		return err
 	}
 	if c.check {
-		return c.report(ctx, d, con)
+		findings, err := d.Check(ctx)
+		line.clear()
+		if err != nil {
+			return err
+		}
+		return c.report(findings, con.out)
 	}
 	plan, err := c.plan(ctx, d)
+	line.clear()
 	if err != nil {
 		return err
 	}
@@ -219,20 +228,16 @@ func (c *lambdaConfig) show(w io.Writer, plan lambdadeploy.Plan) error {
 }
 
 // report prints what a check found. A failure is an error.
-func (c *lambdaConfig) report(ctx context.Context, d *lambdadeploy.Deployer, con console) error {
-	findings, err := d.Check(ctx)
-	if err != nil {
-		return err
-	}
+func (c *lambdaConfig) report(findings []lambdadeploy.Finding, w io.Writer) (err error) {
 	if *c.json {
-		err = printJSON(con.out, findings)
+		err = printJSON(w, findings)
 	} else {
 		for _, f := range findings {
 			text := fmt.Sprintf("%-8s %s: %s\n", f.Status, f.Subject, f.Found)
 			if f.Mend != "" {
 				text += fmt.Sprintf("         -> %s\n", f.Mend)
 			}
-			if _, err = io.WriteString(con.out, text); err != nil {
+			if _, err = io.WriteString(w, text); err != nil {
 				break
 			}
 		}

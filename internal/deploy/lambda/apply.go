@@ -25,7 +25,11 @@ const admitPatience = 30 * time.Second
 // is left.
 func (d *Deployer) Apply(ctx context.Context, plan Plan) error {
 	if plan.Loses && !d.cfg.LoseObjects {
-		return &Error{Kind: Consent, Mend: mends[Consent], Err: errors.New("the plan loses objects of the cache")}
+		mend := mends[Consent]
+		if d.cfg.Drainer != nil { // and it does not help
+			mend = "allow it with --undrained instead of --admin"
+		}
+		return &Error{Kind: Consent, Mend: mend, Err: errors.New("the plan loses objects of the cache")}
 	}
 	a := &application{Deployer: d, plan: plan}
 	gentle, rest, admissions := a.split()

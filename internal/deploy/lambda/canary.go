@@ -22,7 +22,7 @@ func (a *application) canary(ctx context.Context, s step) error {
 	p := &a.cfg.Pool
 	node := max(s.node, 0)
 	function, _ := driver.Address(p.Prefix, node, p.Tenants)
-	a.tell("probing function %s before others are updated", function)
+	a.tell("probing function %s", function)
 	r, err := a.patiently(ctx, node, or(p.Proxy, nowhere))
 	doing := "probe function " + function
 	switch {

@@ -47,8 +47,8 @@ type Config struct {
 	// LoseObjects allows plans that lose what the cache holds.
 	LoseObjects bool
 	// Progress, if not nil, is told of every change that is made, done of total
-	// so far, and of what is being done meanwhile. With a total of 0 it is told why
-	// something takes long. It is called by several goroutines.
+	// so far, and of what is being done meanwhile. With a total of 0 it is told what
+	// takes long. It is called by several goroutines.
 	Progress func(done, total int, doing string)
 }
 
