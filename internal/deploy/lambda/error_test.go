@@ -15,6 +15,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"github.com/infinicache/infinicache/internal/emulator"
 	driver "github.com/infinicache/infinicache/internal/platform/lambda"
 )
 
@@ -253,6 +254,38 @@ func TestEveryKindHasItsWords(t *testing.T) {
 	for k := Kind(0); k < kinds; k++ {
 		if k.String() == "" || mends[k] == "" && k != Clash {
 			t.Errorf("kind %d is %q and is mended by %q", k, k, mends[k])
+		}
+	}
+}
+
+// TestDenialsNameTheAction has each call that a deployment makes be denied.
+func TestDenialsNameTheAction(t *testing.T) {
+	for _, operation := range []string{
+		"ListFunctions", "GetFunction", "CreateFunction", "PutFunctionConcurrency", "UpdateFunctionConfiguration",
+		"UpdateFunctionCode", "TagResource", "DeleteFunctionConcurrency", "DeleteFunction",
+	} {
+		control := slowly
+		control.Faults = []emulator.Fault{{
+			Operation: operation, Status: http.StatusForbidden, Type: "AccessDeniedException",
+			Message: "User: arn:aws:iam::1:user/x is not authorized to perform: lambda:" + operation + " on resource: y",
+		}}
+		e := embedded(t, control)
+		attempt := func(d *Deployer) error {
+			plan, err := d.Plan(t.Context())
+			if err != nil {
+				return err
+			}
+			return d.Apply(t.Context(), plan)
+		}
+		err := attempt(deployer(t, e, "v1"))
+		if err == nil {
+			err = attempt(deployer(t, e, "v2", func(c *Config) {
+				c.Pool.Nodes, c.Pool.Memory, c.Pool.Concurrency, c.Pool.Tags, c.LoseObjects = 2, 512<<20, 0, map[string]string{"a": "b"}, true
+			}))
+		}
+		var denied *Error
+		if !errors.As(err, &denied) || denied.Kind != Denied || denied.Action != "lambda:"+operation || !strings.Contains(denied.Mend, "--policy deployer") {
+			t.Errorf("%s: %v", operation, err)
 		}
 	}
 }
