@@ -48,18 +48,21 @@ the tag it never touches.
 
 An update of program or configuration ends a node's instances, with what they hold.
 Nodes are drained through the proxy's --admin door, then updated, --at-once at a
-time, then used again. With --undrained they lose what they hold, which parity and
+time, then used again. One of the first has to answer a probe before others are
+updated. With --undrained they lose what they hold, which parity and
 replicas make up for as far as they go. One function for all nodes cannot be drained.
 
 Credentials and region are found the AWS SDK's way. What the pool file says, the
 policies that are needed, and how proxy and functions reach each other is in
 docs/aws.md.
 
-Exit codes: 0 the pool is as the file says (--check: nothing failed), 1 it is not.`,
+Exit codes: 0 the pool is as the file says (--check: nothing failed; --dry-run: the
+plan is printed), 1 it is not, 2 the command line is wrong.`,
 		Example: `  infinicache deploy lambda --pool pool.yaml --policy deployer
   infinicache deploy lambda --pool pool.yaml --check
   infinicache deploy lambda --pool pool.yaml --dry-run
-  infinicache deploy lambda --pool pool.yaml --admin 10.0.0.5:9378`,
+  infinicache deploy lambda --pool pool.yaml --admin 10.0.0.5:9378
+  infinicache deploy lambda --pool pool.yaml --destroy --yes`,
 		Args: between(0, 0, "none"),
 	}
 	f := flagsOf(cmd)
@@ -134,23 +137,32 @@ func (c *lambdaConfig) run(ctx context.Context, con console) error {
 	if c.admin != "" {
 		client := admin.NewClient(c.admin)
 		defer client.Close()
-		cfg.Drainer = proxyDrainer{client}
+		cfg.Drainer = proxyDrainer{client, c.admin, pool.Prefix}
 	}
 	line := newStatusLine(con.err, false)
 	cfg.Progress = func(done, total int, doing string) {
-		if line == nil {
-			fmt.Fprintf(con.err, "%d of %d: %s\n", done, total, doing)
+		if total > 0 {
+			doing = fmt.Sprintf("%d of %d: %s", done, total, doing)
 		}
-		line.show("%d of %d: %s", done, total, doing)
+		if line == nil {
+			fmt.Fprintln(con.err, doing)
+		}
+		line.show("%s", doing)
 	}
 	d, err := lambdadeploy.New(cfg)
 	if err != nil {
 		return err
 	}
 	if c.check {
-		return c.report(ctx, d, con)
+		findings, err := d.Check(ctx)
+		line.clear()
+		if err != nil {
+			return err
+		}
+		return c.report(findings, con.out)
 	}
 	plan, err := c.plan(ctx, d)
+	line.clear()
 	if err != nil {
 		return err
 	}
@@ -216,20 +228,16 @@ func (c *lambdaConfig) show(w io.Writer, plan lambdadeploy.Plan) error {
 }
 
 // report prints what a check found. A failure is an error.
-func (c *lambdaConfig) report(ctx context.Context, d *lambdadeploy.Deployer, con console) error {
-	findings, err := d.Check(ctx)
-	if err != nil {
-		return err
-	}
+func (c *lambdaConfig) report(findings []lambdadeploy.Finding, w io.Writer) (err error) {
 	if *c.json {
-		err = printJSON(con.out, findings)
+		err = printJSON(w, findings)
 	} else {
 		for _, f := range findings {
 			text := fmt.Sprintf("%-8s %s: %s\n", f.Status, f.Subject, f.Found)
 			if f.Mend != "" {
 				text += fmt.Sprintf("         -> %s\n", f.Mend)
 			}
-			if _, err = io.WriteString(con.out, text); err != nil {
+			if _, err = io.WriteString(w, text); err != nil {
 				break
 			}
 		}
@@ -257,9 +265,14 @@ func confirm(con console, what string) error {
 	return nil
 }
 
-// proxyDrainer has the proxy behind an admin door drain nodes. Those that the
-// proxy does not have, since its pool grew not yet or shrank before, hold nothing.
-type proxyDrainer struct{ client *admin.Client }
+// proxyDrainer has the proxy behind an admin door drain nodes of a pool. Those that
+// the proxy does not have, since its pool grew not yet or shrank before, hold
+// nothing.
+type proxyDrainer struct {
+	client  *admin.Client
+	address string
+	prefix  string // of the pool
+}
 
 func (d proxyDrainer) Drain(ctx context.Context, nodes []int) error {
 	nodes, err := d.known(ctx, nodes)
@@ -277,10 +290,39 @@ func (d proxyDrainer) Admit(ctx context.Context, nodes []int) error {
 	return d.client.Admit(ctx, nodes)
 }
 
+func (d proxyDrainer) Drained(ctx context.Context) ([]int, error) {
+	status, err := d.status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var nodes []int
+	for _, n := range status.Nodes {
+		if n.State == admin.Drained {
+			nodes = append(nodes, n.Node)
+		}
+	}
+	return nodes, nil
+}
+
 func (d proxyDrainer) known(ctx context.Context, nodes []int) ([]int, error) {
-	status, err := d.client.Status(ctx)
+	status, err := d.status(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return slices.DeleteFunc(slices.Clone(nodes), func(n int) bool { return n >= len(status.Nodes) }), nil
+}
+
+// status refuses what is not the pool's proxy: draining another pool's nodes saves
+// nothing.
+func (d proxyDrainer) status(ctx context.Context) (admin.Status, error) {
+	status, err := d.client.Status(ctx)
+	switch {
+	case err != nil:
+		return status, err
+	case status.Epoch == 0:
+		return status, fmt.Errorf("--admin %s is the door of a platform, the proxy's wanted", d.address)
+	case status.Prefix != "" && status.Prefix != d.prefix:
+		return status, fmt.Errorf("--admin %s is the door of the pool %q, that of %q wanted", d.address, status.Prefix, d.prefix)
+	}
+	return status, nil
 }

@@ -82,7 +82,7 @@ func onLambda(pool deploylambda.Pool) *deployment {
 	d.connect = func(ctx context.Context, price platform.Price, endpoint string) (driver, error) {
 		cfg := lambda.Config{
 			Prefix: pool.Prefix, Tenants: pool.Tenants, Timeout: pool.Timeout, Memory: int64(pool.Memory),
-			Reserved: pool.Concurrency, Notice: d.notice, Price: price,
+			Reserved: pool.Concurrency, Sessions: pool.Sessions, Notice: d.notice, Price: price,
 		}
 		if endpoint != "" {
 			cfg.AWS = lambda.Local(endpoint)

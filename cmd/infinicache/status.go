@@ -14,7 +14,7 @@ import (
 func (s *system) status() admin.Status {
 	out := admin.Status{
 		Version: version, PID: os.Getpid(), UptimeSeconds: time.Since(s.began).Seconds(),
-		Platform: "embedded",
+		Platform: "embedded", Prefix: s.cfg.prefix,
 	}
 	if s.reign != nil {
 		s.reign.describe(&out)

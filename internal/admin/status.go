@@ -7,6 +7,7 @@ type Status struct {
 	PID           int       `json:"pid"` // of the process that answers
 	UptimeSeconds float64   `json:"uptime_seconds"`
 	Platform      string    `json:"platform"` // for display
+	Prefix        string    `json:"prefix"`   // begins the names of the pool's functions
 	Epoch         uint64    `json:"epoch"`    // 0 for a platform without a proxy
 	Listeners     Listeners `json:"listeners"`
 	// InstancesListed tells that the nodes' instances are known here.
@@ -22,6 +23,9 @@ type Status struct {
 	Journal *Journal `json:"journal,omitempty"`
 	Nodes   []Node   `json:"nodes"` // in order
 }
+
+// Drained is the state of a node that was drained and not admitted since.
+const Drained = "drained"
 
 // Listeners are addresses, host:port; empty where nobody listens.
 type Listeners struct {
@@ -132,7 +136,7 @@ type Journal struct {
 // its instances only.
 type Node struct {
 	Node          int     `json:"node"`
-	State         string  `json:"state"`     // of its sessions, or drained
+	State         string  `json:"state"`     // of its sessions, or Drained
 	InFlight      int     `json:"in_flight"` // requests sent and not yet answered
 	Queued        int     `json:"queued"`    // requests that wait for the node
 	Sessions      uint64  `json:"sessions"`

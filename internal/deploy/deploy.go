@@ -4,6 +4,7 @@
 package deploy
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -53,6 +54,20 @@ func PlatformOf(text []byte) (string, error) {
 		return "", errors.New("platform: none given")
 	}
 	return p.Platform, nil
+}
+
+// Fields reads YAML as what it says of each field, in JSON, so that each can be
+// judged for itself. A field that is given twice is an error.
+func Fields(text []byte) (map[string]json.RawMessage, error) {
+	inJSON, err := yaml.YAMLToJSONStrict(text)
+	if err != nil {
+		return nil, err
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(inJSON, &fields); err != nil {
+		return nil, errors.New("lines such as nodes: 40 wanted, something else given")
+	}
+	return fields, nil
 }
 
 // Decode reads YAML into a struct with JSON tags. A field that is not known, or

@@ -187,7 +187,7 @@ func (d *Deployer) settle(ctx context.Context, at place) (function, error) {
 			return f, err
 		case f.state == types.StateFailed, f.lastUpdate == types.LastUpdateStatusFailed:
 			return f, &Error{Kind: Failed, Doing: "change function " + at.function, Mend: mends[Failed], Err: errors.New(or(f.stateReason, "no reason given"))}
-		case f.state != types.StatePending && f.lastUpdate != types.LastUpdateStatusInProgress:
+		case !f.changing():
 			return f, nil
 		}
 		if err := sleep(ctx, d.tempo.poll); err != nil {

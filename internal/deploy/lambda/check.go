@@ -42,7 +42,7 @@ func Fails(findings []Finding) bool {
 // proxy, to see whether functions reach it. The error is ctx's.
 func (d *Deployer) Check(ctx context.Context) ([]Finding, error) {
 	c := &checkup{Deployer: d}
-	for _, look := range []func(context.Context) bool{c.identity, c.existing, c.account, c.permissions, c.functions, c.logGroup, c.proxy} {
+	for _, look := range []func(context.Context) bool{c.identity, c.existing, c.account, c.permissions, c.functions, c.logGroup, c.proxy, c.drained} {
 		if !look(ctx) {
 			break
 		}
@@ -247,7 +247,7 @@ func (c *checkup) functions(context.Context) bool {
 		case f.state == types.StateInactive:
 			c.add(f.function, Warning, "invoke it: the first invocation fails and brings it back within minutes; a pool in use does not come to this",
 				"inactive, since nobody invoked it for long")
-		case f.state == types.StatePending, f.lastUpdate == types.LastUpdateStatusInProgress:
+		case f.changing():
 			c.add(f.function, Warning, "look again in a minute", "being made or updated")
 		case !difference.none():
 			differing = append(differing, f.function)
@@ -285,6 +285,24 @@ func (c *checkup) logGroup(context.Context) bool {
 			kept = "kept " + kept
 		}
 		c.add("logs", Warning, "deploy", "%s is %s, %s wanted", s.Name, kept, s.Fields[0].To)
+	}
+	return true
+}
+
+// drained asks the proxy for nodes that nobody uses.
+func (c *checkup) drained(ctx context.Context) bool {
+	const subject = "drained nodes"
+	if c.cfg.Drainer == nil {
+		return true
+	}
+	nodes, err := c.cfg.Drainer.Drained(ctx)
+	switch {
+	case err != nil:
+		c.add(subject, Failure, "name the admin door of the pool's proxy", "%v", err)
+	case len(nodes) > 0:
+		c.add(subject, Warning, "deploy, or give them back with `infinicache pool admit`", "%v hold nothing and are given nothing", nodes)
+	default:
+		c.add(subject, OK, "", "the proxy has none")
 	}
 	return true
 }

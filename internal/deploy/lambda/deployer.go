@@ -25,6 +25,9 @@ type Drainer interface {
 	Drain(ctx context.Context, nodes []int) error
 	// Admit has the nodes used again.
 	Admit(ctx context.Context, nodes []int) error
+	// Drained are the nodes that were drained and not admitted since. The error
+	// tells, too, that the proxy is not this pool's.
+	Drained(ctx context.Context) ([]int, error)
 }
 
 // Config says what is deployed, where and how.
@@ -44,8 +47,8 @@ type Config struct {
 	// LoseObjects allows plans that lose what the cache holds.
 	LoseObjects bool
 	// Progress, if not nil, is told of every change that is made, done of total
-	// so far, and of what is being done meanwhile. It is called by several
-	// goroutines.
+	// so far, and of what is being done meanwhile. With a total of 0 it is told what
+	// takes long. It is called by several goroutines.
 	Progress func(done, total int, doing string)
 }
 
@@ -82,15 +85,21 @@ func newDeployer(cfg Config, t tempo) (*Deployer, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	paced := &pacedClient{next: awshttp.NewBuildableClient(), control: pacer{every: t.control}, read: pacer{every: t.read}}
+	paced := &pacedClient{
+		next: awshttp.NewBuildableClient().WithTimeout(t.patience), control: pacer{every: t.control}, read: pacer{every: t.read},
+		trouble: func(text string) { cfg.Progress(0, 0, text) }, told: pacer{every: troubleEvery},
+	}
 	d := &Deployer{cfg: cfg, tempo: t}
 	d.lambda = lambda.NewFromConfig(cfg.AWS, func(o *lambda.Options) {
 		o.HTTPClient = paced
 		o.Retryer = t.retryer()
 	})
-	d.logs = cloudwatchlogs.NewFromConfig(cfg.AWS, func(o *cloudwatchlogs.Options) { o.Retryer = t.retryer() })
+	d.logs = cloudwatchlogs.NewFromConfig(cfg.AWS, func(o *cloudwatchlogs.Options) {
+		o.HTTPClient = paced
+		o.Retryer = t.retryer()
+	})
 	if cfg.AWS.BaseEndpoint == nil {
-		d.sts = sts.NewFromConfig(cfg.AWS)
+		d.sts = sts.NewFromConfig(cfg.AWS, func(o *sts.Options) { o.HTTPClient = paced })
 	}
 	return d, nil
 }
@@ -104,7 +113,22 @@ func (d *Deployer) Plan(ctx context.Context) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	return d.cfg.Pool.plan(have, d.cfg.Pool.wanted(d.cfg.Archive.hash), planning{d.cfg.Drainer != nil, d.cfg.AtOnce})
+	how := planning{drains: d.cfg.Drainer != nil, atOnce: d.cfg.AtOnce}
+	var silence error
+	if how.drains {
+		how.drained, silence = d.cfg.Drainer.Drained(ctx)
+	}
+	plan, err := d.cfg.Pool.plan(have, d.cfg.Pool.wanted(d.cfg.Archive.hash), how)
+	switch {
+	case err != nil || silence == nil:
+	case ctx.Err() != nil:
+		return Plan{}, context.Cause(ctx)
+	case plan.drains:
+		return Plan{}, &Error{Kind: Undrained, Doing: "ask the proxy", Mend: mends[Undrained], Err: silence}
+	default:
+		plan.Notes = append(plan.Notes, fmt.Sprintf("the proxy does not tell whether it has drained nodes: %v", silence))
+	}
+	return plan, err
 }
 
 // PlanDestroy plans to delete every function that carries the pool's tag. It

@@ -50,13 +50,15 @@ const (
 	Consent
 	// Undrained: nodes could not be drained, so that nothing was done to them.
 	Undrained
+	// Silent: a function that was updated does not answer.
+	Silent
 
 	kinds
 )
 
 var kindNames = [kinds]string{
 	"unavailable", "no credentials", "denied", "unreachable", "throttled", "quota", "too large", "name clash", "role",
-	"network", "refused", "missing", "busy", "failed", "not allowed", "not drained",
+	"network", "refused", "missing", "busy", "failed", "not allowed", "not drained", "no answer",
 }
 
 // mends says what can be done about each kind.
@@ -76,6 +78,7 @@ var mends = [kinds]string{
 	Failed:      "mend that, then run the same again; it goes on where it was",
 	Consent:     "name the proxy with --admin, so that nodes are drained first, or allow it with --undrained instead",
 	Undrained:   "see why with `infinicache nodes`, then run the same again, or allow losses with --undrained instead of --admin",
+	Silent:      "see the function's logs, then deploy a program and settings that work",
 }
 
 // String returns the kind's name.
@@ -208,6 +211,13 @@ func failure(doing string, err error) error {
 		}
 		e.Err = &answer{api.ErrorCode(), text, err}
 	}
+	var strange *smithy.DeserializationError
+	if errors.As(err, &strange) && e.Kind != Throttled {
+		e.Kind = Unreachable
+		e.Err = &foreign{err}
+		e.Mend = "see that --endpoint, or the HTTP proxy of this machine, leads to that API"
+		return e
+	}
 	e.Mend = mends[e.Kind]
 	if e.Action == "iam:PassRole" {
 		e.Mend = "allow iam:PassRole for the functions' role; `infinicache deploy lambda --policy deployer` has it"
@@ -223,6 +233,19 @@ type answer struct {
 
 func (a *answer) Error() string { return fmt.Sprintf("%s: %s", or(a.code, "UnknownError"), a.text) }
 func (a *answer) Unwrap() error { return a.err }
+
+// foreign is an error of what answers in the place of the platform.
+type foreign struct{ err error }
+
+func (s *foreign) Error() string {
+	var response *smithyhttp.ResponseError
+	if errors.As(s.err, &response) {
+		return fmt.Sprintf("what answers does not speak the API of AWS Lambda (HTTP %d)", response.HTTPStatusCode())
+	}
+	return "what answers does not speak the API of AWS Lambda"
+}
+
+func (s *foreign) Unwrap() error { return s.err }
 
 func kindOfStatus(status int) Kind {
 	switch {

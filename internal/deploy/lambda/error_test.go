@@ -1,18 +1,21 @@
 package lambda
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"github.com/infinicache/infinicache/internal/emulator"
 	driver "github.com/infinicache/infinicache/internal/platform/lambda"
 )
 
@@ -129,6 +132,65 @@ func TestNobodyAnswers(t *testing.T) {
 	}
 }
 
+// TestSomethingElseAnswers has a web server, and worse, in the platform's place.
+func TestSomethingElseAnswers(t *testing.T) {
+	chunk := bytes.Repeat([]byte(" "), 1<<20)
+	for name, answer := range map[string]http.HandlerFunc{
+		"page":    func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>Welcome</html>") },
+		"refusal": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>no</html>", http.StatusForbidden) },
+		"endless": func(w http.ResponseWriter, _ *http.Request) {
+			for {
+				if _, err := w.Write(chunk); err != nil {
+					return // the deployment hung up
+				}
+			}
+		},
+	} {
+		d, _ := scripted(t, answer)
+		d.tempo.attempts = 1
+		_, err := d.Plan(t.Context())
+		if !errors.Is(err, Unreachable) || !strings.Contains(err.Error(), "does not speak the API of AWS Lambda (HTTP ") || !strings.Contains(err.Error(), "--endpoint") {
+			t.Errorf("%s: Plan = %v", name, err)
+		}
+	}
+}
+
+// TestSilenceIsBoundedAndTold has a platform that takes calls and never answers, and
+// one that refuses some.
+func TestSilenceIsBoundedAndTold(t *testing.T) {
+	for want, answer := range map[string]http.HandlerFunc{
+		"does not answer":             func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"answers 503 Service Unavail": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) },
+	} {
+		var mu sync.Mutex
+		var told []string
+		d, calls := scripted(t, answer, func(c *Config) {
+			c.Progress = func(_, total int, doing string) {
+				mu.Lock()
+				defer mu.Unlock()
+				if total == 0 {
+					told = append(told, doing)
+				}
+			}
+		})
+		impatient := d.tempo
+		impatient.patience, impatient.attempts = 20*time.Millisecond, 3
+		d, err := newDeployer(d.cfg, impatient)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Plan(t.Context()); !errors.Is(err, Unavailable) {
+			t.Errorf("%s: Plan = %v", want, err)
+		}
+		if n := calls.Load(); n != 3 {
+			t.Errorf("%s: %d calls", want, n)
+		}
+		if len(told) != 1 || !strings.Contains(told[0], want) {
+			t.Errorf("told %q, want one with %q", told, want)
+		}
+	}
+}
+
 func TestNewReportsEveryBadField(t *testing.T) {
 	_, err := New(Config{AtOnce: 3})
 	if err == nil {
@@ -192,6 +254,38 @@ func TestEveryKindHasItsWords(t *testing.T) {
 	for k := Kind(0); k < kinds; k++ {
 		if k.String() == "" || mends[k] == "" && k != Clash {
 			t.Errorf("kind %d is %q and is mended by %q", k, k, mends[k])
+		}
+	}
+}
+
+// TestDenialsNameTheAction has each call that a deployment makes be denied.
+func TestDenialsNameTheAction(t *testing.T) {
+	for _, operation := range []string{
+		"ListFunctions", "GetFunction", "CreateFunction", "PutFunctionConcurrency", "UpdateFunctionConfiguration",
+		"UpdateFunctionCode", "TagResource", "DeleteFunctionConcurrency", "DeleteFunction",
+	} {
+		control := slowly
+		control.Faults = []emulator.Fault{{
+			Operation: operation, Status: http.StatusForbidden, Type: "AccessDeniedException",
+			Message: "User: arn:aws:iam::1:user/x is not authorized to perform: lambda:" + operation + " on resource: y",
+		}}
+		e := embedded(t, control)
+		attempt := func(d *Deployer) error {
+			plan, err := d.Plan(t.Context())
+			if err != nil {
+				return err
+			}
+			return d.Apply(t.Context(), plan)
+		}
+		err := attempt(deployer(t, e, "v1"))
+		if err == nil {
+			err = attempt(deployer(t, e, "v2", func(c *Config) {
+				c.Pool.Nodes, c.Pool.Memory, c.Pool.Concurrency, c.Pool.Tags, c.LoseObjects = 2, 512<<20, 0, map[string]string{"a": "b"}, true
+			}))
+		}
+		var denied *Error
+		if !errors.As(err, &denied) || denied.Kind != Denied || denied.Action != "lambda:"+operation || !strings.Contains(denied.Mend, "--policy deployer") {
+			t.Errorf("%s: %v", operation, err)
 		}
 	}
 }

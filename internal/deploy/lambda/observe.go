@@ -3,6 +3,7 @@ package lambda
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -24,6 +25,9 @@ func (d *Deployer) observe(ctx context.Context) (observed, error) {
 	places, err := d.list(ctx)
 	if err != nil {
 		return observed{}, err
+	}
+	if len(places) > 0 {
+		d.cfg.Progress(0, 0, fmt.Sprintf("reading %d functions", len(places)))
 	}
 	var have observed
 	var mu sync.Mutex

@@ -3,6 +3,7 @@ package lambda
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"regexp"
@@ -15,6 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/smithy-go"
+
+	driver "github.com/infinicache/infinicache/internal/platform/lambda"
 )
 
 // tempo is how fast a deployment works.
@@ -29,10 +32,12 @@ type tempo struct {
 	// how many times it is tried.
 	backoff  time.Duration
 	attempts int
+	// patience bounds one attempt, which may upload a program.
+	patience time.Duration
 }
 
 var usualTempo = tempo{
-	control: time.Second / 12, read: time.Second / 50, poll: time.Second, backoff: 10 * time.Second, attempts: 10,
+	control: time.Second / 12, read: time.Second / 50, poll: time.Second, backoff: 10 * time.Second, attempts: 10, patience: 2 * time.Minute,
 }
 
 // retryer has calls tried again that met a throttle, a function that is being
@@ -87,7 +92,14 @@ func exists(err error) bool {
 type pacedClient struct {
 	next          aws.HTTPClient
 	control, read pacer
+	// trouble is told of calls that are likely to be made again, at most every
+	// troubleEvery.
+	trouble func(string)
+	told    pacer
 }
+
+// troubleEvery is enough to see why a deployment takes long.
+const troubleEvery = 3 * time.Second
 
 var readsFunction = regexp.MustCompile(`^/[^/]+/functions/[^/]+$`)
 
@@ -100,7 +112,23 @@ func (c *pacedClient) Do(req *http.Request) (*http.Response, error) {
 	if err := p.wait(req.Context()); err != nil {
 		return nil, err
 	}
-	return c.next.Do(req)
+	res, err := c.next.Do(req)
+	switch {
+	case err == nil:
+		driver.BoundAnswer(res)
+		if res.StatusCode == http.StatusTooManyRequests || res.StatusCode >= 500 {
+			c.tell("the platform answers " + res.Status)
+		}
+	case req.Context().Err() == nil && hopeless(err) != aws.FalseTernary:
+		c.tell(fmt.Sprintf("the platform does not answer: %v", err))
+	}
+	return res, err
+}
+
+func (c *pacedClient) tell(text string) {
+	if c.told.now() {
+		c.trouble(text)
+	}
 }
 
 // pacer gives turns, one every so often.
@@ -120,6 +148,18 @@ func (p *pacer) wait(ctx context.Context) error {
 	p.next = turn.Add(p.every)
 	p.mu.Unlock()
 	return sleep(ctx, time.Until(turn))
+}
+
+// now takes a turn if it has come.
+func (p *pacer) now() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	if now.Before(p.next) {
+		return false
+	}
+	p.next = now.Add(p.every)
+	return true
 }
 
 // sleep waits, or returns when ctx ends.

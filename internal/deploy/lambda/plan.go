@@ -3,6 +3,7 @@ package lambda
 import (
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
@@ -35,6 +36,7 @@ type step struct {
 const (
 	kindFunction = "function"
 	kindLogGroup = "log group"
+	kindNode     = "node" // of the proxy's
 )
 
 // observed is what exists of a pool, and around it.
@@ -52,8 +54,9 @@ type logGroup struct {
 
 // planning are the circumstances of a plan.
 type planning struct {
-	drains bool // nodes can be drained
-	atOnce int  // nodes that are updated at the same time
+	drains  bool  // nodes can be drained
+	atOnce  int   // nodes that are updated at the same time
+	drained []int // nodes that are, already
 }
 
 // plan compares what exists with what is wanted. The error is of kind Clash if a
@@ -91,7 +94,27 @@ func (p *Pool) plan(have observed, want settings, how planning) (Plan, error) {
 		}
 	}
 	deletes = leavingOrder(deletes)
-	return assemble(slices.Concat(p.planLogs(have.logs), creates, gentle, retiring, deletes), p.notes(retiring, deletes, how)), nil
+	admissions := p.admissions(how.drained, have.functions, retiring)
+	return assemble(slices.Concat(p.planLogs(have.logs), creates, gentle, retiring, deletes, admissions), p.notes(retiring, deletes, how)), nil
+}
+
+// admissions have nodes used again that are drained, such as those of a deployment
+// that was killed, unless an update does it, this one's or somebody else's.
+func (p *Pool) admissions(drained []int, have []function, retiring []step) []step {
+	var steps []step
+	for _, node := range drained {
+		updated := slices.ContainsFunc(retiring, func(s step) bool { return s.node == node }) ||
+			slices.ContainsFunc(have, func(f function) bool { return f.node == node && f.changing() })
+		if node >= p.Nodes || updated {
+			continue
+		}
+		c := deploy.Change{
+			Action: deploy.Update, Kind: kindNode, Name: strconv.Itoa(node),
+			Fields: []deploy.Field{{Name: "state", From: "drained", To: "in use"}},
+		}
+		steps = append(steps, step{Change: c, place: place{node: node}})
+	}
+	return steps
 }
 
 // destruction is the plan that deletes everything the pool owns.
@@ -214,7 +237,7 @@ func (p *Pool) notes(retiring, deletes []step, how planning) consequences {
 		say("one function is all nodes: its update ends every instance at once, and what the cache holds is lost")
 		return c
 	}
-	c.drains = how.drains
+	c.drains = how.drains && len(retiring)+len(deletes) > 0
 	c.loses = !how.drains && len(retiring)+len(deletes) > 0
 	if len(retiring) > 0 {
 		done := "drained and updated"
@@ -222,6 +245,9 @@ func (p *Pool) notes(retiring, deletes []step, how planning) consequences {
 			done = "updated without being drained, since no proxy was named"
 		}
 		say("an update ends a node's instances: %d nodes are %s, %d at a time", len(retiring), done, how.atOnce)
+		if len(retiring) > how.atOnce {
+			say("one of the first %d has to answer a probe before others are updated", how.atOnce)
+		}
 	}
 	if len(deletes) > 0 {
 		done := "drained and deleted"

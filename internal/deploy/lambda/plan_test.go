@@ -194,7 +194,7 @@ func TestPlan(t *testing.T) {
 			if tt.have != nil {
 				have = tt.have(have)
 			}
-			plan, err := p.plan(observed{functions: have}, p.wanted("new"), planning{tt.drains, 2})
+			plan, err := p.plan(observed{functions: have}, p.wanted("new"), planning{drains: tt.drains, atOnce: 2})
 			if tt.err != "" {
 				if !errors.Is(err, Clash) || !strings.Contains(err.Error(), tt.err) {
 					t.Errorf("plan = %v, want a clash with %q", err, tt.err)

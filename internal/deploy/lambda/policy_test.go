@@ -6,6 +6,9 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -43,5 +46,45 @@ func TestPolicies(t *testing.T) {
 		if diff := cmp.Diff(string(want), got.String()); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
+	}
+}
+
+// TestPolicyHasEveryCall compares the deployer's policy with the calls in this
+// package's source.
+func TestPolicyHasEveryCall(t *testing.T) {
+	p := load(t, shortFile)
+	p.LogRetentionDays = 7
+	var allowed []string
+	for _, s := range p.Policy(PartyDeployer, "").Statement {
+		allowed = append(allowed, s.Action...)
+	}
+	call := regexp.MustCompile(`\b(lambda|cloudwatchlogs)\.([A-Z]\w+)Input\{`)
+	used := []string{
+		"lambda:ListTags",       // without which GetFunction tells no tags
+		"lambda:InvokeFunction", // of a probe
+		"iam:PassRole",          // which creating and updating need
+		"logs:TagResource",      // of a log group that is created with tags
+	}
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range call.FindAllStringSubmatch(string(text), -1) {
+			service := map[string]string{"lambda": "lambda", "cloudwatchlogs": "logs"}[m[1]]
+			used = append(used, service+":"+m[2])
+		}
+	}
+	slices.Sort(used)
+	slices.Sort(allowed)
+	if diff := cmp.Diff(slices.Compact(used), slices.Compact(allowed)); diff != "" {
+		t.Errorf("calls and policy differ: %s", diff)
 	}
 }

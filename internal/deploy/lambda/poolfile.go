@@ -7,11 +7,13 @@
 package lambda
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"net"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -37,6 +39,7 @@ const (
 	maxPrefix = 54
 
 	maxConcurrency    = 1000
+	maxSessions       = 1_000_000
 	maxSubnets        = 16
 	maxSecurityGroups = 5
 	maxTags           = 49 // of a resource's 50, one is this package's
@@ -60,6 +63,9 @@ type Pool struct {
 	// Concurrency is how many instances of a node may run at the same time, and
 	// are reserved. Zero reserves none.
 	Concurrency int `json:"concurrency"`
+	// Sessions is how many sessions the proxy may have run at once, over all nodes.
+	// Zero bounds nothing.
+	Sessions int `json:"sessions"`
 	// Tenants asks for one function in tenant-isolation mode instead of one for
 	// each node.
 	Tenants bool              `json:"tenants"`
@@ -104,24 +110,18 @@ var (
 func Load(text []byte) (Pool, error) {
 	var f struct {
 		Pool
-		// These are read after the rest, so that one of them does not hide other
-		// complaints.
-		Memory  json.RawMessage `json:"memory"`
-		Timeout json.RawMessage `json:"timeout"`
+		Timeout json.RawMessage `json:"timeout"` // a text, which Pool's is not
 	}
 	f.Architecture, f.Concurrency, f.Pool.Timeout = ARM64, 2, platform.MaxTimeout
+	fields, err := deploy.Fields(text)
+	if err != nil {
+		return Pool{}, err
+	}
 	var c complaints
-	if err := deploy.Decode(text, &f); err != nil {
-		if !c.decoding(err) {
-			return Pool{}, err
-		}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		c.decoding(name, decodeField(name, fields[name], &f))
 	}
 	p := f.Pool
-	if f.Memory != nil {
-		if err := json.Unmarshal(f.Memory, &p.Memory); err != nil {
-			c.add("memory", "%w", err)
-		}
-	}
 	if f.Timeout != nil {
 		var given string
 		p.Timeout = 0
@@ -156,20 +156,54 @@ func (c *complaints) add(field, format string, args ...any) {
 	c.errs = append(c.errs, fmt.Errorf("%s: %w", field, fmt.Errorf(format, args...)))
 }
 
-// decoding adds what a decoder found, unless it could not read the file at all.
-func (c *complaints) decoding(err error) bool {
+// decodeField reads one field alone, so that it does not hide what is wrong with
+// others.
+func decodeField(name string, value json.RawMessage, into any) error {
+	alone, err := json.Marshal(map[string]json.RawMessage{name: value})
+	if err != nil {
+		return err
+	}
+	d := json.NewDecoder(bytes.NewReader(alone))
+	d.DisallowUnknownFields()
+	return d.Decode(into)
+}
+
+// decoding adds what a decoder found in a field; nothing of nil.
+func (c *complaints) decoding(name string, err error) {
 	var wrong *json.UnmarshalTypeError
-	switch text := err.Error(); {
+	switch {
+	case err == nil:
 	case errors.As(err, &wrong):
 		field := strings.ReplaceAll(wrong.Field, "Pool.", "") // embedded structs, which the file does not have
-		c.add(field, "a %s given, %s wanted", wrong.Value, wrong.Type)
-	case strings.Contains(text, "unknown field"):
-		_, field, _ := strings.Cut(text, "unknown field ")
-		c.add(strings.Trim(field, `"`), "no such field")
+		hint := ""
+		if wrong.Type.Kind() == reflect.String {
+			hint = "; if it is meant, put it in quotes"
+		}
+		c.add(or(field, name), "a %s given, %s wanted%s", wrong.Value, plain(wrong.Type), hint)
+	case strings.Contains(err.Error(), "unknown field"):
+		_, field, _ := strings.Cut(err.Error(), "unknown field ")
+		if field = strings.Trim(field, `"`); field != name {
+			field = name + "." + field
+		}
+		c.add(field, "no such field")
 	default:
-		return false
+		c.add(name, "%w", err)
 	}
-	return true
+}
+
+// plain names a type for people who write pool files.
+func plain(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Int:
+		return "a whole number"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice:
+		return "a list"
+	case reflect.Map, reflect.Struct:
+		return "a mapping"
+	}
+	return "a " + t.Kind().String()
 }
 
 // check complains about every field that is out of bounds.
@@ -203,6 +237,9 @@ func (p *Pool) check(c *complaints) {
 	}
 	if p.Concurrency < 0 || p.Concurrency > maxConcurrency {
 		c.add("concurrency", "%d given, 0 to %d allowed", p.Concurrency, maxConcurrency)
+	}
+	if p.Sessions < 0 || p.Sessions > maxSessions {
+		c.add("sessions", "%d given, 0 (no bound) to %d allowed", p.Sessions, maxSessions)
 	}
 	p.VPC.check(c)
 	checkTags(p.Tags, c)

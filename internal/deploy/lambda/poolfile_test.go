@@ -20,6 +20,7 @@ region: eu-central-1
 role: arn:aws:iam::123456789012:role/service/node
 timeout: 600s
 concurrency: 0
+sessions: 900
 tenants: true
 vpc: {subnets: [subnet-2, subnet-1], securityGroups: [sg-1]}
 tags: {team: storage, cost centre: "12"}
@@ -50,7 +51,7 @@ func TestLoad(t *testing.T) {
 	whole := Pool{
 		Pool:         deploy.Pool{Platform: "lambda", Prefix: "cache-", Nodes: 40, Memory: 1536 << 20},
 		Architecture: X8664, Region: "eu-central-1", Role: "arn:aws:iam::123456789012:role/service/node", Timeout: 10 * time.Minute,
-		Tenants: true, VPC: VPC{[]string{"subnet-2", "subnet-1"}, []string{"sg-1"}},
+		Sessions: 900, Tenants: true, VPC: VPC{[]string{"subnet-2", "subnet-1"}, []string{"sg-1"}},
 		Tags: map[string]string{"team": "storage", "cost centre": "12"}, LogRetentionDays: 7, LogLevel: "WARN", Proxy: "10.0.0.5:6376",
 	}
 	if diff := cmp.Diff(whole, load(t, wholeFile)); diff != "" {
@@ -76,6 +77,10 @@ region: moon
 role: admin
 timeout: soon
 concurrency: -1
+sessions: -5
+tenants: maybe
+nodez: 3
+memori: 4
 vpc: {subnets: [subnet-1, subnet-1, x], securityGroups: []}
 tags: {"aws:x": y, "infinicache:pool": z, "50%": w}
 logRetentionDays: 2
@@ -86,9 +91,9 @@ proxy: nowhere
 		t.Fatal("it is accepted")
 	}
 	for _, want := range []string{
-		`platform: "knative" given`, `prefix: "a b" given, 1 to 54`, `nodes: a string given, int wanted`, `memory: 1KiB given, whole MiB from 128MiB to 10GiB`,
+		`platform: "knative" given`, `prefix: "a b" given, 1 to 54`, `nodes: a string given, a whole number wanted`, `memory: 1KiB given, whole MiB from 128MiB to 10GiB`,
 		`architecture: "mips" given, arm64 or x86_64`, `region: "moon"`, `role: "admin"`, `timeout: "soon" given, a duration like 900s`,
-		`concurrency: -1 given`, `vpc: 3 subnets and 0 security groups`, `vpc.subnets[1]: "subnet-1" given twice`, `vpc.subnets[2]: "x"`,
+		`concurrency: -1 given`, `sessions: -5 given, 0 (no bound) to 1000000`, `tenants: a string given, true or false wanted`, `nodez: no such field`, `memori: no such field`, `vpc: 3 subnets and 0 security groups`, `vpc.subnets[1]: "subnet-1" given twice`, `vpc.subnets[2]: "x"`,
 		`tags.aws:x: keys that begin`, `tags.infinicache:pool: keys`, `tags.50%: a key of 3`, `logRetentionDays: 2 given, 0 or one of 1, 3, 5`,
 		`logLevel: "LOUD"`, `proxy: "nowhere" given, host:port`,
 	} {
@@ -96,7 +101,7 @@ proxy: nowhere
 			t.Errorf("no complaint has %q", want)
 		}
 	}
-	if lines := strings.Count(err.Error(), "\n") + 1; lines != 18 {
+	if lines := strings.Count(err.Error(), "\n") + 1; lines != 23 {
 		t.Errorf("%d complaints:\n%v", lines, err)
 	}
 }
@@ -109,6 +114,8 @@ func TestLoadBounds(t *testing.T) {
 		{"prefix: __-", "prefix:"}, {"prefix: ''", "prefix:"}, {"prefix: " + strings.Repeat("x", 55), "prefix:"},
 		{"nodez: 4", "nodez: no such field"}, {"vpc: {subnets: [subnet-1]}", "vpc:"}, {"proxy: ':80'", "proxy:"}, {"proxy: a:0", "proxy:"},
 		{"role: arn:aws:iam::12:role/x", "role:"}, {"tags: {a: '%'}", "tags.a:"}, {"\t:", "found a tab"},
+		{"prefix: 5", "prefix: a number given, a string wanted; if it is meant, put it in quotes"}, {"tags: {a: yes}", "tags: a bool given"}, {"tags: [a]", "tags: a array given, a mapping wanted"},
+		{"vpc: 3", "vpc: a number given, a mapping wanted"}, {"vpc: {subnet: a}", "vpc.subnet: no such field"}, {"vpc: {subnets: a}", "vpc.subnets: a string given, a list wanted"},
 	} {
 		key, _, _ := strings.Cut(tt.line, ":")
 		var rest []string
@@ -133,6 +140,17 @@ func TestLoadBounds(t *testing.T) {
 		if _, err := Load([]byte(text)); err != nil {
 			t.Errorf("%q: %v", line, err)
 		}
+	}
+}
+
+func TestLoadWantsFields(t *testing.T) {
+	for _, text := range []string{"[1, 2]", "lambda", "3"} {
+		if _, err := Load([]byte(text)); err == nil || !strings.Contains(err.Error(), "lines such as") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	if _, err := Load(nil); err == nil || !strings.Contains(err.Error(), "nodes: 0 given") {
+		t.Errorf("an empty file: %v", err)
 	}
 }
 

@@ -32,34 +32,53 @@ func (c *checkup) proxy(ctx context.Context) bool {
 		c.add(subject, Skipped, "deploy, then check again", "there is no function that could try")
 		return true
 	}
-	d, err := driver.New(driver.Config{AWS: c.cfg.AWS, Prefix: p.Prefix, Tenants: p.Tenants, Timeout: p.Timeout})
-	if err != nil {
-		c.fail(subject, err)
-		return true
-	}
-	defer d.Close()
-	payload, err := json.Marshal(wire.Probe{Protocol: wire.Version, Probe: p.Proxy})
-	if err != nil {
-		c.fail(subject, err)
-		return true
-	}
 	function, _ := driver.Address(p.Prefix, node, p.Tenants)
-	ctx, cancel := context.WithTimeoutCause(ctx, probePatience, fmt.Errorf("no answer within %v", probePatience))
-	defer cancel()
-	out, err := d.Invoke(ctx, node, payload)
+	answer, err := c.ask(ctx, node, p.Proxy)
 	if err != nil {
 		c.failProbe(subject, function, err)
 		return true
 	}
-	c.judge(subject, function, out.Payload)
+	c.judge(subject, function, answer)
 	return true
 }
+
+// ask has a node's function try to reach an address. The error matches errMute if
+// the function answers something else.
+func (d *Deployer) ask(ctx context.Context, node int, address string) (wire.ProbeResult, error) {
+	p := &d.cfg.Pool
+	caller, err := driver.New(driver.Config{AWS: d.cfg.AWS, Prefix: p.Prefix, Tenants: p.Tenants, Timeout: p.Timeout})
+	if err != nil {
+		return wire.ProbeResult{}, err
+	}
+	defer caller.Close()
+	payload, err := json.Marshal(wire.Probe{Protocol: wire.Version, Probe: address})
+	if err != nil {
+		return wire.ProbeResult{}, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, probePatience, fmt.Errorf("no answer within %v", probePatience))
+	defer cancel()
+	out, err := caller.Invoke(ctx, node, payload)
+	if err != nil {
+		return wire.ProbeResult{}, err
+	}
+	var r wire.ProbeResult
+	if err := json.Unmarshal(out.Payload, &r); err != nil || r.Instance == (wire.Instance{}) {
+		return wire.ProbeResult{}, fmt.Errorf("%w; it says %.80q", errMute, out.Payload)
+	}
+	return r, nil
+}
+
+// errMute is that a function runs another program than this version's.
+var errMute = errors.New("does not answer to a probe")
 
 // failProbe adds what an invocation that failed tells.
 func (c *checkup) failProbe(subject, function string, err error) {
 	mend := "see the function's logs in " + c.cfg.Pool.logGroup()
 	var e *platform.Error
-	if errors.As(err, &e) {
+	switch {
+	case errors.Is(err, errMute):
+		mend = "deploy this version's program"
+	case errors.As(err, &e):
 		switch e.Kind {
 		case platform.Denied:
 			mend = "allow lambda:InvokeFunction; --policy proxy prints the policy that proxies need"
@@ -72,14 +91,9 @@ func (c *checkup) failProbe(subject, function string, err error) {
 	c.add(subject, Failure, mend, "%s could not be asked: %v", function, err)
 }
 
-// judge reads a function's answer.
-func (c *checkup) judge(subject, function string, payload []byte) {
+// judge adds what a function's answer tells.
+func (c *checkup) judge(subject, function string, r wire.ProbeResult) {
 	p := &c.cfg.Pool
-	var r wire.ProbeResult
-	if err := json.Unmarshal(payload, &r); err != nil || r.Instance == (wire.Instance{}) {
-		c.add(subject, Failure, "deploy this version's program", "%s does not answer to a probe; it says %.80q", function, payload)
-		return
-	}
 	switch {
 	case r.Reached:
 		c.add(subject, OK, "", "%s (%s) reaches %s in %.1f ms", function, or(r.Version, "no version"), p.Proxy, r.Milliseconds)

@@ -102,6 +102,11 @@ func readFunction(at place, c *types.FunctionConfiguration, tags map[string]stri
 // owner is the prefix of the pool that owns the function; empty if none does.
 func (f *function) owner() string { return f.tags[poolTag] }
 
+// changing tells whether the platform is not done with what was asked of it.
+func (f *function) changing() bool {
+	return f.state == types.StatePending || f.lastUpdate == types.LastUpdateStatusInProgress
+}
+
 // difference is what has to be done to give a function other settings.
 type difference struct {
 	code, configuration, concurrency bool

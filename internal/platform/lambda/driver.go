@@ -59,6 +59,10 @@ type Config struct {
 	// With 1, no second instance of a node runs. With Tenants it is each node's
 	// share of what their function has.
 	Reserved int
+	// Sessions bounds the calls that are in flight at once; zero means no bound.
+	// Functions that reserve nothing share the account's concurrency with others.
+	// A call beyond it is Throttled at once, and never made.
+	Sessions int
 	// Notice is declared as given: 500 ms for a function that registers an
 	// internal extension, zero for others.
 	Notice time.Duration
@@ -74,6 +78,7 @@ type Driver struct {
 	prefix    string
 	tenants   bool
 	limit     time.Duration
+	budget    budget
 	caps      platform.Capabilities
 	transport *http.Transport // nil if the caller gave an HTTP client
 }
@@ -104,6 +109,9 @@ func New(cfg Config) (*Driver, error) {
 	if cfg.Reserved < 0 {
 		errs = append(errs, fmt.Errorf("field Reserved: %d given, 0 or more allowed", cfg.Reserved))
 	}
+	if cfg.Sessions < 0 {
+		errs = append(errs, fmt.Errorf("field Sessions: %d given, 0 or more allowed", cfg.Sessions))
+	}
 	if cfg.AWS.Region == "" {
 		errs = append(errs, errors.New("AWS.Region: none given"))
 	}
@@ -114,7 +122,7 @@ func New(cfg Config) (*Driver, error) {
 		return nil, fmt.Errorf("lambda driver: %w", err)
 	}
 
-	d := &Driver{prefix: cfg.Prefix, tenants: cfg.Tenants, limit: cfg.Timeout + margin}
+	d := &Driver{prefix: cfg.Prefix, tenants: cfg.Tenants, limit: cfg.Timeout + margin, budget: budget{most: int64(cfg.Sessions)}}
 	d.caps = platform.Capabilities{
 		Name:           cfg.Name,
 		Freezes:        true,
@@ -134,7 +142,7 @@ func New(cfg Config) (*Driver, error) {
 		o.Retryer = aws.NopRetryer{}
 		if cfg.AWS.HTTPClient == nil {
 			d.transport = newTransport()
-			o.HTTPClient = &http.Client{Transport: d.transport}
+			o.HTTPClient = &http.Client{Transport: boundedTransport{d.transport}}
 		}
 	})
 	return d, nil
@@ -207,6 +215,10 @@ func (d *Driver) Invoke(ctx context.Context, node int, payload []byte) (platform
 	case len(payload) > 0 && !json.Valid(payload):
 		return refused(node, platform.BadRequest, errors.New("payload is not JSON"))
 	}
+	if err := d.budget.take(); err != nil {
+		return platform.Outcome{}, &platform.Error{Kind: platform.Throttled, Node: node, Reason: budgetReason, Err: err}
+	}
+	defer d.budget.giveBack()
 	bounded, cancel := context.WithTimeoutCause(ctx, d.limit, errStalled)
 	defer cancel()
 	function, tenant := Address(d.prefix, node, d.tenants)

@@ -18,11 +18,11 @@ import (
 )
 
 func TestNewReportsEveryBadField(t *testing.T) {
-	_, err := New(Config{Timeout: time.Hour, Memory: -1, Reserved: -1})
+	_, err := New(Config{Timeout: time.Hour, Memory: -1, Reserved: -1, Sessions: -1})
 	if err == nil {
 		t.Fatal("New accepts it")
 	}
-	for _, field := range []string{"Prefix", "Timeout", "Memory", "Reserved", "AWS.Region", "AWS.Credentials"} {
+	for _, field := range []string{"Prefix", "Timeout", "Memory", "Reserved", "Sessions", "AWS.Region", "AWS.Credentials"} {
 		if !strings.Contains(err.Error(), field) {
 			t.Errorf("complaint lacks %s: %v", field, err)
 		}
