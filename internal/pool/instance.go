@@ -152,6 +152,7 @@ func (s *seat) speaks(h *wire.Hello) (drop bool, after []func()) {
 	n := s.n
 	i := n.withID(h.Instance)
 	if i == nil {
+		n.returns(h.Instance)
 		i = &instance{id: h.Instance, born: time.Now()}
 		n.instances = append(n.instances, i)
 		if h.Chunks > 0 {
