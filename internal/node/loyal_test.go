@@ -55,6 +55,9 @@ func TestLoyalInstanceObeysWhoGaveItChunks(t *testing.T) {
 				t.Errorf("invoked by %s: %v", name, err)
 			}
 		}
+		if _, err := w.node.Probe(context.Background(), wire.Probe{Protocol: wire.Version, Probe: "thief:1"}); !errors.Is(err, wire.ErrDenied) {
+			t.Errorf("probed: %v", err)
+		}
 		returned = session(2, key)
 		if h := p.welcome(invocation(2)); h.Chunks != 1 {
 			t.Errorf("%d chunks are left of 1", h.Chunks)
