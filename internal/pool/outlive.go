@@ -69,6 +69,9 @@ func (p *Pool) Release(node uint32, id wire.Instance, left time.Duration) {
 	for _, s := range n.seats {
 		if l := s.link; l != nil && l.instance != nil && l.instance.id == id {
 			s.answer(l.number, wire.TypeNotice, uint64(left.Milliseconds()))
+			if l.instance.released.IsZero() {
+				l.instance.released = time.Now()
+			}
 			n.released = append(n.released[max(0, len(n.released)+1-rememberedReleased):], id)
 			return
 		}
@@ -79,14 +82,28 @@ func (p *Pool) Release(node uint32, id wire.Instance, left time.Duration) {
 // its place.
 const ReleaseFor = 25 * time.Second
 
+// hearsFor is how long an instance that was released may take to say that it leaves.
+const hearsFor = 2 * time.Second
+
 // outlived releases the node's instance if the session that is about to begin would
-// be another's: then none begins before the old one has given away what it holds.
+// be another's: then none begins before the old one has given away what it holds. One
+// that does not hear of it is not waited for: its machine may have died without a
+// word, and the link be the last to know.
 func (n *node) outlived(ctx context.Context) bool {
 	id, yes := n.pool.Outlived(ctx, n.id)
-	if yes {
-		n.pool.Release(n.id, id, ReleaseFor)
+	if !yes || n.deaf(id) {
+		return false
 	}
-	return yes
+	n.pool.Release(n.id, id, ReleaseFor)
+	return true
+}
+
+// deaf tells whether an instance was released a while ago and has not said a word.
+func (n *node) deaf(id wire.Instance) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	i := n.withID(id)
+	return i != nil && !i.released.IsZero() && !i.leaving && time.Since(i.released) > hearsFor
 }
 
 // returns notes that an instance speaks of which nothing is known here, or any more.
