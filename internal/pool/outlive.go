@@ -94,8 +94,39 @@ func (n *node) outlived(ctx context.Context) bool {
 	if !yes || n.deaf(id) {
 		return false
 	}
-	n.pool.Release(n.id, id, ReleaseFor)
+	n.pool.releaseInTurn(n.id, id)
 	return true
+}
+
+// releasedPart is which part of the pool's nodes give way at once, at least one: the
+// others take over what those hold.
+const releasedPart = 8
+
+// releaseInTurn releases an instance if not too many others give way. If they do, its
+// node is asked for again, by whoever wants it.
+func (p *Pool) releaseInTurn(node uint32, id wire.Instance) {
+	p.releasing.Lock()
+	defer p.releasing.Unlock()
+	all := p.all()
+	most := max(1, len(all)/releasedPart)
+	for _, n := range all {
+		if n.id == node || !n.givesWay() {
+			continue
+		}
+		if most--; most == 0 {
+			return
+		}
+	}
+	p.Release(node, id, ReleaseFor)
+}
+
+// givesWay tells whether the instance that requests reach had its notice, or was
+// released a moment ago and has not said a word yet.
+func (n *node) givesWay() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	i := n.ordinary().current
+	return i != nil && (i.leaving || !i.released.IsZero() && time.Since(i.released) < hearsFor)
 }
 
 // deaf tells whether an instance was released a while ago and has not said a word.

@@ -216,3 +216,44 @@ func TestPlatformThatLiesAboutTheNextInstance(t *testing.T) {
 		})
 	}
 }
+
+// Sleeping nodes that are all outlived are woken together by one reader. They give way
+// a few at a time: all at once they would have nobody to hand over to.
+func TestSleepersDoNotGiveWayAllAtOnce(t *testing.T) {
+	for seed := range uint64(4) {
+		synctest.Test(t, func(t *testing.T) {
+			w := New(t, Config{Seed: seed, Nodes: 8, Pods: true, Warm: time.Minute})
+			c := w.Client()
+			objects := map[string][]byte{}
+			for i := range 10 {
+				key := fmt.Sprint("k", i)
+				objects[key] = content(uint64(i), 3<<20+i)
+				if _, err := c.PutBytes(t.Context(), key, objects[key]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(10 * time.Second)
+			for node := range 8 {
+				w.Platform.Outlive(node)
+			}
+			late := 0
+			for round := range 20 {
+				for key, want := range objects {
+					got, err := c.GetBytes(t.Context(), key)
+					if err != nil && round < 10 {
+						late++ // its nodes wait for their turn
+						continue
+					}
+					if err != nil || !bytes.Equal(got, want) {
+						t.Errorf("%s: %v, equal %v", key, err, bytes.Equal(got, want))
+					}
+				}
+				time.Sleep(2 * time.Second)
+			}
+			if st := w.Proxy.Status(); st.ObjectsLost > 0 || st.Notices < 4 {
+				t.Errorf("%d objects lost, %d notices", st.ObjectsLost, st.Notices)
+			}
+			t.Logf("%d reads were too early", late)
+		})
+	}
+}
