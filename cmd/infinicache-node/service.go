@@ -33,6 +33,9 @@ const (
 	levelVariable = "INFINICACHE_LOG_LEVEL"
 )
 
+// wordPatience is how long a process that has left waits for SIGTERM.
+const wordPatience = 2 * time.Minute
+
 // service is the instance as an HTTP service.
 type service struct {
 	handler
@@ -94,14 +97,23 @@ func newService() (_ *service, err error) {
 		s.close()
 		return nil, err
 	}
+	visitors := newCrowd(s.door, maxVisitors)
+	s.door = visitors
 	s.server = &http.Server{
 		Handler: activation.New(activation.Config{
 			Function: s.play, Instance: s.node.Instance().String(), Init: time.Since(started),
 			OnOverrun: func() { os.Exit(1) }, // a session that does not end cannot be ended otherwise
 		}),
 		ReadHeaderTimeout: 10 * time.Second,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-		Protocols:         new(http.Protocols),
+		IdleTimeout:       2 * time.Minute, // longer than proxies on the way keep theirs
+		MaxHeaderBytes:    32 << 10,
+		// Anybody in the cluster may send, and memory is for chunks.
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: 16, MaxReceiveBufferPerConnection: 64 << 10, MaxReceiveBufferPerStream: 64 << 10,
+		},
+		ConnState: visitors.state,
+		ErrorLog:  slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		Protocols: new(http.Protocols),
 	}
 	s.server.Protocols.SetHTTP1(true)
 	s.server.Protocols.SetUnencryptedHTTP2(true)
@@ -133,7 +145,12 @@ func (s *service) run(ctx context.Context) error {
 		s.awaitEnd(ctx)
 		s.log.Info("the platform ends this instance", "notice", s.notice)
 		s.leave()
-		<-ctx.Done() // who heard it early stays until the platform's own word
+		// Who heard it early stays until the platform's own word. One that never comes
+		// has the process end all the same: it refuses all sessions.
+		select {
+		case <-ctx.Done():
+		case <-time.After(wordPatience):
+		}
 	}()
 	select {
 	case err := <-served:

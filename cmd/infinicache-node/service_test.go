@@ -25,9 +25,10 @@ import (
 
 // httpService is the program running as an HTTP service.
 type httpService struct {
-	cmd    *exec.Cmd
-	driver *knative.Driver
-	log    *bufio.Scanner
+	cmd     *exec.Cmd
+	address string
+	driver  *knative.Driver
+	log     *bufio.Scanner
 }
 
 // freePort is a port that nobody has, in all likelihood, when the program listens.
@@ -44,7 +45,7 @@ func freePort(t *testing.T) string {
 func startService(t *testing.T, env ...string) *httpService {
 	t.Helper()
 	port := freePort(t)
-	s := &httpService{cmd: program(t, append([]string{
+	s := &httpService{address: "127.0.0.1:" + port, cmd: program(t, append([]string{
 		"PORT=" + port, linksVariable + "=127.0.0.1:0", memoryVariable + "=128MiB", levelVariable + "=DEBUG",
 	}, env...))}
 	out, err := s.cmd.StderrPipe()

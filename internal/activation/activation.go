@@ -42,8 +42,9 @@ const LinkPort = 8076
 
 // Limits.
 const (
-	// MaxPayload and MaxAnswer bound what a function is given and gives, in bytes.
-	MaxPayload = 1 << 20
+	// MaxPayload and MaxAnswer bound what a function is given and gives, in bytes. What
+	// is given is small: anybody can send it, to many at once.
+	MaxPayload = 64 << 10
 	MaxAnswer  = 1 << 20
 	// MaxHeaderPayload is what all that is on the way takes in a header, in bytes.
 	MaxHeaderPayload = 3 << 10

@@ -37,6 +37,8 @@ type Config struct {
 	// Overrun is how long after its limit a session may still end by itself.
 	// Default 1 s.
 	Overrun time.Duration
+	// BodyPatience is how long a payload in a body may take to come. Default 10 s.
+	BodyPatience time.Duration
 	// OnOverrun is called when a session did not: the instance cannot be used any
 	// more and should end. May be nil.
 	OnOverrun func()
@@ -63,6 +65,9 @@ func New(cfg Config) *Server {
 	if cfg.Overrun == 0 {
 		cfg.Overrun = time.Second
 	}
+	if cfg.BodyPatience == 0 {
+		cfg.BodyPatience = 10 * time.Second
+	}
 	s := &Server{cfg: cfg, mux: http.NewServeMux(), turn: make(chan struct{}, 1)}
 	s.turn <- struct{}{}
 	s.mux.HandleFunc("POST "+Path, s.invoke)
@@ -84,7 +89,7 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	payload, status, err := payloadOf(w, r)
+	payload, status, err := s.payloadOf(w, r)
 	if err != nil {
 		http.Error(w, err.Error(), status)
 		return
@@ -109,11 +114,16 @@ func limitOf(text string) (time.Duration, error) {
 
 // payloadOf reads a request's payload, from its header or its body. With an error
 // comes the status to answer.
-func payloadOf(w http.ResponseWriter, r *http.Request) (payload []byte, status int, err error) {
+func (s *Server) payloadOf(w http.ResponseWriter, r *http.Request) (payload []byte, status int, err error) {
 	if text := r.Header.Get(PayloadHeader); text != "" {
 		payload, err = base64.StdEncoding.DecodeString(text)
 	} else {
-		payload, err = io.ReadAll(http.MaxBytesReader(w, r.Body, MaxPayload))
+		// A limit for all of the request would end sessions. Not every writer has one.
+		control := http.NewResponseController(w)
+		_ = control.SetReadDeadline(time.Now().Add(s.cfg.BodyPatience))
+		if payload, err = io.ReadAll(http.MaxBytesReader(w, r.Body, MaxPayload)); err == nil {
+			_ = control.SetReadDeadline(time.Time{})
+		} // else the server still looks for the rest, which may never come
 	}
 	var tooLarge *http.MaxBytesError
 	switch {

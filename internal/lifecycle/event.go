@@ -42,6 +42,7 @@ const (
 	OnStay     // Session, Link, Number: STAY arrived; milliseconds to stay at least
 	OnPing     // Session, Link, Number: PING arrived
 	OnNotice   // Number: the platform ends the instance in so many milliseconds; 0 for at once
+	OnRelease  // Link, Number: NOTICE arrived; milliseconds in which the instance is to be done
 
 	// Of both.
 
@@ -118,6 +119,7 @@ var eventKindTable = [eventKinds]kind{
 	OnStay:     {"stay", fSession | fLink | fNumber},
 	OnPing:     {"ping", fSession | fLink | fNumber},
 	OnNotice:   {"notice", fNumber},
+	OnRelease:  {"release", fLink | fNumber},
 	OnTick:     {"tick", fTimer},
 }
 

@@ -28,7 +28,8 @@ type Instance struct {
 	asks     int           // SLEEPs on this link that are not answered
 	busy     busy          // the session's requests by quantum
 
-	ends    time.Duration // when the platform ends the instance; 0 before its notice
+	ends    time.Duration // when the instance is to be gone; 0 before a notice or release
+	spared  bool          // only its proxy wants that, and the process lives on
 	crossed bool          // the notice followed a SLEEP that is not answered
 }
 
@@ -49,6 +50,14 @@ func (m *Instance) Link() uint64 { return m.link }
 // while the process was frozen.
 func (m *Instance) Accepting() bool {
 	return m.phase == Serving || m.phase == Asking || m.phase == Leaving
+}
+
+// Forget has an instance in no session take the next one, of whatever epoch and
+// number, as its first. It does not take back a notice.
+func (m *Instance) Forget() {
+	if m.phase == Idle {
+		m.epoch, m.session = 0, 0
+	}
 }
 
 // asking says that a SLEEP awaits its answer and no request has made it void.
@@ -78,6 +87,9 @@ func (m *Instance) Step(now time.Duration, ev Event, acts []Action) []Action {
 	}
 	if ev.Kind == OnRefused {
 		return m.refused(acts)
+	}
+	if ev.Kind == OnRelease {
+		return m.release(now, ev.Number, acts)
 	}
 	if ev.Session != m.session {
 		return acts
@@ -254,14 +266,17 @@ func (m *Instance) end(r Reason, acts []Action) []Action {
 
 // finish returns from the session. The link, if there is one still, is kept for
 // the next one. After a notice there is none, and this is the last step: nothing
-// leads out of Idle any more.
+// leads out of Idle any more. After a release the next session is as the first.
 func (m *Instance) finish(r Reason, acts []Action) []Action {
 	if m.ends != 0 {
 		acts = m.reset(acts)
 	}
 	m.phase, m.crossed = Idle, false
 	acts = m.giveBack(r, m.timers.clearAll(acts))
-	if m.ends != 0 {
+	switch {
+	case m.spared:
+		m.ends, m.spared = 0, false
+	case m.ends != 0:
 		acts = append(acts, Action{Kind: DoLeave})
 	}
 	return acts

@@ -12,11 +12,31 @@ func (m *Instance) noticed(now time.Duration, milliseconds uint64, acts []Action
 	switch {
 	case milliseconds == 0:
 		return m.end(Notice, acts)
-	case m.ends != 0:
+	case m.ends != 0 && !m.spared:
 		return acts
 	}
-	left := said(milliseconds)
-	m.ends = now + left
+	m.spared = false
+	return m.depart(now, said(milliseconds), acts)
+}
+
+// release takes the proxy's word that another instance stands ready in this one's
+// place. It leaves as after a notice, but may be invoked again then: should the
+// platform have no other instance after all, a node that refused for good would be
+// lost to its pool for as long as the process lives.
+func (m *Instance) release(now time.Duration, milliseconds uint64, acts []Action) []Action {
+	if milliseconds == 0 || m.ends != 0 {
+		return acts
+	}
+	m.spared = true
+	return m.depart(now, said(milliseconds), acts)
+}
+
+// depart has the instance be gone when so much time is over, or sooner if it was to
+// be gone before.
+func (m *Instance) depart(now, left time.Duration, acts []Action) []Action {
+	if m.ends == 0 || now+left < m.ends {
+		m.ends = now + left
+	}
 	if m.phase == Idle && m.link == 0 {
 		return append(acts, Action{Kind: DoLeave})
 	}

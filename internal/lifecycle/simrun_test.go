@@ -20,6 +20,10 @@ func (s *sim) wish() {
 	if s.chance(1) && len(s.instances) > 0 {
 		s.notice(s.instances[s.rng.IntN(len(s.instances))])
 	}
+	if l := s.links[seat.node.link]; l != nil && s.chance(1) {
+		left := uint64(s.between(20, 600))
+		s.frame(l, instanceSide, func() { s.stepInstance(l.in, Event{Kind: OnRelease, Link: l.n, Number: left}) })
+	}
 	s.request(seat)
 }
 
@@ -150,6 +154,9 @@ func (s *sim) actNode(seat *simSeat, a Action) {
 		// Cleared timers tick all the same: the machine must not mind.
 		s.after(a.At-s.now+s.between(0, time.Millisecond), func() { s.stepNode(seat, Event{Kind: OnTick, Timer: a.Timer}) })
 	case NoteInstance:
+		if s.gone[a.Instance] { // one that was released and is invoked again
+			delete(s.leaving, a.Instance)
+		}
 		s.gone[a.Instance] = false
 	case NoteUnheard:
 		s.checkAbsent(seat, a)

@@ -15,8 +15,6 @@ import (
 const (
 	// greetPatience is how long a proxy that dials may take until it is known.
 	greetPatience = 3 * time.Second
-	// maxGreetings bounds those that are not known yet; one more is not listened to.
-	maxGreetings = 16
 	// acceptPause is how long the listener rests when the system is out of
 	// descriptors or the like.
 	acceptPause = 50 * time.Millisecond
@@ -27,7 +25,7 @@ const (
 // session under way is listened to. The links live on; Close ends them.
 func (n *Node) Serve(ctx context.Context, l net.Listener) error {
 	defer context.AfterFunc(ctx, func() { l.Close() })()
-	greetings := make(chan struct{}, maxGreetings)
+	var door greetings
 	for {
 		nc, err := l.Accept()
 		if err != nil {
@@ -42,27 +40,23 @@ func (n *Node) Serve(ctx context.Context, l net.Listener) error {
 				return nil
 			}
 		}
-		select {
-		case greetings <- struct{}{}:
-			n.take(ctx, nc, func() { <-greetings })
-		default:
-			nc.Close()
-		}
+		door.enter(nc)
+		n.take(ctx, nc, &door)
 	}
 }
 
-// take serves a connection once it is known whose it is; greeted is called then.
-func (n *Node) take(ctx context.Context, nc net.Conn, greeted func()) {
+// take serves a connection at the door once it is known whose it is.
+func (n *Node) take(ctx context.Context, nc net.Conn, door *greetings) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
 		nc.Close()
-		greeted()
+		door.leave(nc)
 		return
 	}
 	n.running.Go(func() {
 		known, d := n.greet(ctx, nc)
-		greeted()
+		door.leave(nc)
 		if known != nil {
 			n.run(n.dialled(d, known, link.Config{}, nil))
 		}

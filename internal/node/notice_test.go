@@ -161,3 +161,46 @@ func TestStayIsAsLongAsTheProxySays(t *testing.T) {
 		p.sleep(0, returned)
 	})
 }
+
+// What only the proxy wants is not for good: it may be wrong, or end in the middle.
+func TestReleasedInstanceTakesFurtherSessions(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		p, returned := w.join(invocation(1))
+		p.put(1, 1000)
+		p.say(wire.TypeNotice, 25_000)
+		p.expect(wire.TypeNotice, 0, nil)
+		p.get(1, 1000) // it serves on
+		p.expect(wire.TypeSleep, 0, nil)
+		p.say(wire.TypeAsleep, 0)
+		if r := <-returned; r.Reason != "notice" {
+			t.Errorf("returned %+v", r)
+		}
+		p.ended()
+
+		// Its proxy ends in the middle of another release; the next one adopts.
+		p, returned = w.join(invocation(2))
+		p.get(1, 1000)
+		p.say(wire.TypeNotice, 25_000)
+		p.expect(wire.TypeNotice, 0, nil)
+		p.conn.Close(nil)
+		if r := <-returned; r.Reason != "link-lost" {
+			t.Errorf("returned %+v", r)
+		}
+		inv := invocation(1)
+		inv.Epoch, inv.Adopt = 8, true
+		p, returned = w.join(inv)
+		p.get(1, 1000)
+		p.sleep(1, returned)
+
+		// The platform's own is final.
+		began := time.Now()
+		w.node.Notice(10 * time.Second)
+		if d := time.Since(began); d > time.Second {
+			t.Errorf("an idle instance left after %v", d)
+		}
+		inv.Session = 2
+		if r := <-w.invoke(inv); r.Reason != "notice" {
+			t.Errorf("after the notice: %+v", r)
+		}
+	})
+}

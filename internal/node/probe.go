@@ -16,7 +16,13 @@ const probePatience = 5 * time.Second
 
 // Probe tells whether the instance reaches a proxy at an address. It has no part in
 // sessions. The answer is a wire.ProbeResult.
+//
+// An instance that anybody can invoke (Config.Loyal), and that holds chunks, refuses: a
+// stranger's probes would keep it from its proxy for as long as they take.
 func (n *Node) Probe(ctx context.Context, p wire.Probe) ([]byte, error) {
+	if n.cfg.Loyal && n.holdsAny() {
+		return nil, wire.Errorf(wire.CodeDenied, "this instance holds chunks and answers no probes")
+	}
 	ctx, cancel := context.WithTimeout(ctx, probePatience)
 	defer cancel()
 	began := time.Now()
@@ -29,6 +35,12 @@ func (n *Node) Probe(ctx context.Context, p wire.Probe) ([]byte, error) {
 		r.Error = err.Error()
 	}
 	return json.Marshal(r)
+}
+
+func (n *Node) holdsAny() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.store != nil && n.store.Len() > 0
 }
 
 // touch connects to an address and leaves again. The proxy's links may be TLS or

@@ -130,16 +130,13 @@ func (l *proxyLink) control(t wire.Type, meta []byte) error {
 	case wire.TypeStay:
 		kind = lifecycle.OnStay
 	case wire.TypeNotice:
-		kind = lifecycle.OnNotice
+		kind = lifecycle.OnRelease
 	default:
 		return wire.Errorf(wire.CodeProtocol, "%v is not for a node to receive", t)
 	}
 	var m wire.Session
 	if err := m.Decode(meta); err != nil {
 		return err
-	}
-	if t == wire.TypeNotice && (l.number != l.n.machine.Link() || m.Number == 0) {
-		return nil // of another link's proxy, or no notice at all
 	}
 	if m.Epoch == l.n.machine.Epoch() {
 		if t == wire.TypeWelcome && m.Number == 1 && !l.n.machine.Accepting() && m.Session == l.n.machine.Session() {

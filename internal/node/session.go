@@ -73,10 +73,16 @@ func (n *Node) begin(s *session, left time.Duration) (refused *lifecycle.Reason,
 	if n.closed {
 		return nil, ErrClosed
 	}
-	if n.cfg.Loyal && n.store != nil && n.store.Len() > 0 && !bytes.Equal(n.signer, s.inv.Signer) {
+	another := n.cfg.Loyal && n.store != nil && !bytes.Equal(n.signer, s.inv.Signer)
+	if another && n.store.Len() > 0 {
 		return nil, wire.Errorf(wire.CodeDenied, "invoked by another proxy than the one whose chunks this instance holds")
 	}
-	fresh, err := n.freshStore(s.inv)
+	if another {
+		// What a stranger left behind, a high epoch or little capacity, must not
+		// keep the instance from its proxy.
+		n.machine.Forget()
+	}
+	fresh, err := n.freshStore(s.inv, another)
 	if err != nil {
 		return nil, err
 	}
@@ -102,14 +108,17 @@ func (n *Node) begin(s *session, left time.Duration) (refused *lifecycle.Reason,
 }
 
 // freshStore is an empty store if the session needs one: the first, and one of
-// a later epoch, unless that adopts what is held; nil if not.
-func (n *Node) freshStore(inv *wire.Invocation) (*store.Store, error) {
+// a later epoch, unless that adopts what is held, one of another proxy, and one as
+// another node; nil if not.
+func (n *Node) freshStore(inv *wire.Invocation, another bool) (*store.Store, error) {
 	later := inv.Epoch > n.machine.Epoch()
-	if n.store != nil && !(later && !inv.Adopt) {
-		if inv.Node != n.node {
+	if n.store != nil && !another && !(later && !inv.Adopt) {
+		if inv.Node != n.node && n.store.Len() > 0 {
 			return nil, wire.Errorf(wire.CodeRequest, "invoked as node %d, but this instance holds chunks of node %d", inv.Node, n.node)
 		}
-		return nil, nil
+		if inv.Node == n.node {
+			return nil, nil
+		}
 	}
 	return n.newStore(inv)
 }

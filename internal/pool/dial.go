@@ -17,6 +17,10 @@ const (
 	// time between. If none succeeds it calls again, or returns.
 	dialTries = 3
 	dialPause = 100 * time.Millisecond
+	// maxAnswered bounds the calls of one session that are being answered, their links
+	// included; more are not listened to. An instance needs two: it calls anew when
+	// its link is cut, and this side may not know that yet.
+	maxAnswered = 8
 )
 
 // runInvocation runs one session of a node. Where instances do not dial the proxy,
@@ -27,8 +31,17 @@ func (p *Pool) runInvocation(ctx context.Context, node uint32, payload []byte) (
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	answered := make(chan struct{}, maxAnswered)
 	return p.cfg.Driver.(platform.Inbound).InvokeInbound(ctx, int(node), payload, func(c wire.Call) {
-		p.work.Go(func() { p.answerCall(ctx, node, c) })
+		select {
+		case answered <- struct{}{}:
+			p.work.Go(func() {
+				defer func() { <-answered }()
+				p.answerCall(ctx, node, c)
+			})
+		default:
+			p.log.Warn("too many calls in one session", "node", node, "address", c.Address)
+		}
 	})
 }
 

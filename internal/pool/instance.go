@@ -35,7 +35,10 @@ type instance struct {
 	landed  map[wire.Chunk]struct{}
 	paired  bool // it was in session together with another one
 	leaving bool // the platform ends it soon
-	reached int  // how often it was sought at the second seat since it spoke last
+	// released is when it was first told to give way since it spoke last; zero if it
+	// was not.
+	released time.Time
+	reached  int // how often it was sought at the second seat since it spoke last
 }
 
 // State is what can be said of a place without asking the node.
@@ -152,6 +155,7 @@ func (s *seat) speaks(h *wire.Hello) (drop bool, after []func()) {
 	n := s.n
 	i := n.withID(h.Instance)
 	if i == nil {
+		n.returns(h.Instance)
 		i = &instance{id: h.Instance, born: time.Now()}
 		n.instances = append(n.instances, i)
 		if h.Chunks > 0 {
@@ -168,7 +172,7 @@ func (s *seat) speaks(h *wire.Hello) (drop bool, after []func()) {
 	if drop {
 		i.held = 0
 	}
-	i.reached = 0
+	i.reached, i.released = 0, time.Time{}
 	s.current = i
 	for _, o := range n.seats {
 		if o != s && o.awake() && o.current != i {

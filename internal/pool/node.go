@@ -32,6 +32,8 @@ type node struct {
 	instances []*instance // that may hold something
 	holdings  *lifecycle.Holdings
 	gone      []wire.Instance // that were given up in this reign, the last ones
+	released  []wire.Instance // that were released in this reign, the last ones
+	doubted   time.Time       // the platform is not asked which instance is next before
 	adopts    bool            // instances may hold something of an earlier reign
 	lots      map[uint32]*lot
 	reserved  int64     // bytes promised to stores not yet answered

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/infinicache/infinicache/internal/platform"
@@ -11,10 +12,19 @@ import (
 // nextPatience is how long the platform may take to say which instance is next.
 const nextPatience = 3 * time.Second
 
+const (
+	// doubtFor is how long the platform is not believed that another instance stands
+	// ready, after one that was released for that had a session again.
+	doubtFor = 10 * time.Minute
+	// rememberedReleased is how many released instances a node remembers.
+	rememberedReleased = 4
+)
+
 // Outlived tells whether the platform would give the next session of a node to
 // another instance than the one that speaks for it now and holds something: what is
 // deployed has changed, and the old instance is there only for as long as it is kept.
-// It is false where the platform cannot tell, or the instance cannot be reached.
+// It is false where the platform cannot tell, or was wrong of late, or the instance
+// cannot be reached.
 func (p *Pool) Outlived(ctx context.Context, node uint32) (wire.Instance, bool) {
 	driver, ok := p.cfg.Driver.(platform.Overlapping)
 	n := p.node(node)
@@ -24,7 +34,7 @@ func (p *Pool) Outlived(ctx context.Context, node uint32) (wire.Instance, bool) 
 	n.mu.Lock()
 	s := n.ordinary()
 	i := s.current
-	reached := i != nil && s.link != nil && s.link.instance == i && !i.leaving && n.holdsAny(i)
+	reached := i != nil && s.link != nil && s.link.instance == i && !i.leaving && n.holdsAny(i) && !time.Now().Before(n.doubted)
 	n.mu.Unlock()
 	if !reached {
 		return wire.Instance{}, false
@@ -59,6 +69,10 @@ func (p *Pool) Release(node uint32, id wire.Instance, left time.Duration) {
 	for _, s := range n.seats {
 		if l := s.link; l != nil && l.instance != nil && l.instance.id == id {
 			s.answer(l.number, wire.TypeNotice, uint64(left.Milliseconds()))
+			if l.instance.released.IsZero() {
+				l.instance.released = time.Now()
+			}
+			n.released = append(n.released[max(0, len(n.released)+1-rememberedReleased):], id)
 			return
 		}
 	}
@@ -68,14 +82,68 @@ func (p *Pool) Release(node uint32, id wire.Instance, left time.Duration) {
 // its place.
 const ReleaseFor = 25 * time.Second
 
+// hearsFor is how long an instance that was released may take to say that it leaves.
+const hearsFor = 2 * time.Second
+
 // outlived releases the node's instance if the session that is about to begin would
-// be another's: then none begins before the old one has given away what it holds.
+// be another's: then none begins before the old one has given away what it holds. One
+// that does not hear of it is not waited for: its machine may have died without a
+// word, and the link be the last to know.
 func (n *node) outlived(ctx context.Context) bool {
 	id, yes := n.pool.Outlived(ctx, n.id)
-	if yes {
-		n.pool.Release(n.id, id, ReleaseFor)
+	if !yes || n.deaf(id) {
+		return false
 	}
-	return yes
+	n.pool.releaseInTurn(n.id, id)
+	return true
+}
+
+// releasedPart is which part of the pool's nodes give way at once, at least one: the
+// others take over what those hold.
+const releasedPart = 8
+
+// releaseInTurn releases an instance if not too many others give way. If they do, its
+// node is asked for again, by whoever wants it.
+func (p *Pool) releaseInTurn(node uint32, id wire.Instance) {
+	p.releasing.Lock()
+	defer p.releasing.Unlock()
+	all := p.all()
+	most := max(1, len(all)/releasedPart)
+	for _, n := range all {
+		if n.id == node || !n.givesWay() {
+			continue
+		}
+		if most--; most == 0 {
+			return
+		}
+	}
+	p.Release(node, id, ReleaseFor)
+}
+
+// givesWay tells whether the instance that requests reach had its notice, or was
+// released a moment ago and has not said a word yet.
+func (n *node) givesWay() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	i := n.ordinary().current
+	return i != nil && (i.leaving || !i.released.IsZero() && time.Since(i.released) < hearsFor)
+}
+
+// deaf tells whether an instance was released a while ago and has not said a word.
+func (n *node) deaf(id wire.Instance) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	i := n.withID(id)
+	return i != nil && !i.released.IsZero() && !i.leaving && time.Since(i.released) > hearsFor
+}
+
+// returns notes that an instance speaks of which nothing is known here, or any more.
+// One that was released gave everything away for nothing.
+func (n *node) returns(id wire.Instance) {
+	if slices.Contains(n.released, id) {
+		n.doubted = time.Now().Add(doubtFor)
+		n.pool.log.Warn("an instance was released for another one that never came", "node", n.id, "instance", id)
+	}
 }
 
 // Knows tells whether an instance is in the books of a node: whether it may hold

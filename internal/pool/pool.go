@@ -141,6 +141,8 @@ type Pool struct {
 	ctx     context.Context // of Run; sessions and links live in it
 	cancel  context.CancelCauseFunc
 
+	releasing sync.Mutex // while it is counted who gives way; taken before that of a node
+
 	work   sync.WaitGroup // invocations
 	lost   atomic.Uint64  // instances
 	lots   atomic.Uint32  // numbers given out

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -75,7 +76,15 @@ func bubbleWith(t *testing.T, cfg pool.Config, test func(t *testing.T, r *rig)) 
 }
 
 // driver hands each invocation to the test.
-type driver struct{ sessions chan *session }
+type driver struct {
+	sessions chan *session
+	next     atomic.Value // string: what Next answers
+}
+
+func (d *driver) Next(context.Context, int) (string, error) {
+	id, _ := d.next.Load().(string)
+	return id, nil
+}
 
 type session struct {
 	wire.Invocation

@@ -24,6 +24,9 @@ type Platform struct {
 	Start time.Duration
 	// Thaw is how long a frozen one takes. Default 5 ms.
 	Thaw time.Duration
+	// Mislead, if not nil, answers Next in the platform's place, unless its answer is
+	// empty. It is for pods.
+	Mislead func(node int) string
 
 	pods  bool // see Config.Pods
 	liars bool // see Config.Liars
@@ -234,6 +237,11 @@ func (p *Platform) Next(_ context.Context, number int) (string, error) {
 	defer p.mu.Unlock()
 	if !p.pods {
 		return "", nil
+	}
+	if p.Mislead != nil {
+		if id := p.Mislead(number); id != "" {
+			return id, nil
+		}
 	}
 	for _, i := range p.instances[number] {
 		if !i.outlived {

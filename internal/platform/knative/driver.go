@@ -62,7 +62,8 @@ const (
 	coldStart = 10 * time.Second
 	// exitPatience is how long an instance that passed its limit may take to end.
 	exitPatience = 2 * time.Second
-	// maxRefusal bounds what is read of an answer that is none of the function's.
+	// maxRefusal bounds what is read of an answer that is none of the function's, and
+	// what is told of a function's own failure, in bytes.
 	maxRefusal = 1 << 10
 )
 
@@ -203,10 +204,14 @@ func (d *Driver) InvokeInbound(ctx context.Context, node int, payload []byte, ca
 			_, _ = io.Copy(io.Discard, res.Body)
 		}
 		out.Payload = []byte(end.Failure.Message)
-		return fail(failures[end.Failure.Fault], out, string(end.Failure.Fault), errors.New(end.Failure.Message))
+		// A panic brings its stack, and anybody's function what it likes.
+		return fail(failures[end.Failure.Fault], out, cutOff(string(end.Failure.Fault)), errors.New(cutOff(end.Failure.Message)))
 	}
 	return out, nil
 }
+
+// cutOff is as much of a text as is told.
+func cutOff(text string) string { return text[:min(len(text), maxRefusal)] }
 
 // errSilent is why an invocation is given up of which nothing is heard.
 var errSilent = errors.New("nothing is heard from the instance")
@@ -238,6 +243,9 @@ func (d *Driver) Next(ctx context.Context, node int) (string, error) {
 	}
 	defer res.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, maxRefusal))
+	if res.StatusCode != http.StatusOK {
+		return "", nil // it may be anybody's word
+	}
 	return res.Header.Get(activation.InstanceHeader), nil
 }
 

@@ -145,3 +145,28 @@ func TestLeavingIsToldApart(t *testing.T) {
 		t.Errorf("Invoke = %v", err)
 	}
 }
+
+// What comes from a function goes to logs and is bounded there.
+func TestFailuresAreToldShort(t *testing.T) {
+	d, _ := served(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set(activation.Header, activation.Version)
+		fmt.Fprintf(w, "{\"end\":{\"failure\":{\"fault\":%q,\"message\":%q}}}\n", strings.Repeat("f", 100_000), strings.Repeat("m", 500_000))
+	})
+	_, err := d.Invoke(t.Context(), 0, []byte(`{}`))
+	if !errors.Is(err, platform.Unavailable) || len(err.Error()) > 4<<10 {
+		t.Errorf("%d bytes of error", len(err.Error()))
+	}
+}
+
+// A gateway's own answer is no instance's, whatever it carries.
+func TestNextIsAnInstancesWord(t *testing.T) {
+	for status, want := range map[int]string{200: "i", 404: "", 503: "", 302: ""} {
+		d, _ := served(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set(activation.InstanceHeader, "i")
+			w.WriteHeader(status)
+		})
+		if got, err := d.Next(t.Context(), 0); got != want || err != nil {
+			t.Errorf("%d: %q, %v", status, got, err)
+		}
+	}
+}
