@@ -23,7 +23,7 @@ type Platform struct {
 	// Start is how long a fresh instance takes before it runs. Default 80 ms.
 	Start time.Duration
 	// Thaw is how long a frozen one takes. Default 5 ms.
-	Thaw time.Duration
+	Thaw  time.Duration
 	pods  bool // see Config.Pods
 	liars bool // see Config.Liars
 	net   *simnet.Net
