@@ -23,11 +23,7 @@ type Platform struct {
 	// Start is how long a fresh instance takes before it runs. Default 80 ms.
 	Start time.Duration
 	// Thaw is how long a frozen one takes. Default 5 ms.
-	Thaw time.Duration
-	// Mislead, if not nil, answers Next in the platform's place, unless its answer is
-	// empty. It is for pods.
-	Mislead func(node int) string
-
+	Thaw  time.Duration
 	pods  bool // see Config.Pods
 	liars bool // see Config.Liars
 	net   *simnet.Net
@@ -40,6 +36,7 @@ type Platform struct {
 	instances map[int][]*Instance // those that a session may be given
 	started   int
 	invokes   int
+	mislead   func(node int) string
 	script
 }
 
@@ -238,8 +235,8 @@ func (p *Platform) Next(_ context.Context, number int) (string, error) {
 	if !p.pods {
 		return "", nil
 	}
-	if p.Mislead != nil {
-		if id := p.Mislead(number); id != "" {
+	if p.mislead != nil {
+		if id := p.mislead(number); id != "" {
 			return id, nil
 		}
 	}
@@ -256,6 +253,14 @@ func (p *Platform) Next(_ context.Context, number int) (string, error) {
 		return "", err
 	}
 	return i.run.Instance().String(), nil
+}
+
+// Mislead has answer speak in the platform's place when it is asked which instance is
+// next, unless what it says is empty. It is for pods.
+func (p *Platform) Mislead(answer func(node int) string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mislead = answer
 }
 
 // Outlive has the node's instances get no session any more: the platform starts

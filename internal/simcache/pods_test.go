@@ -186,12 +186,12 @@ func TestPlatformThatLiesAboutTheNextInstance(t *testing.T) {
 				}
 				time.Sleep(time.Minute)
 				asked := 0
-				w.Platform.Mislead = func(int) string {
+				w.Platform.Mislead(func(int) string {
 					if asked++; asked%tt.every == 0 {
 						return "somebody else"
 					}
 					return ""
-				}
+				})
 				for round := range 30 {
 					time.Sleep(10 * time.Second)
 					for key, want := range objects {
