@@ -173,6 +173,9 @@ func (s *system) where() string {
 // warnOfStrangers tells of doors that other machines can reach and that have no
 // password. Node links have one.
 func (s *system) warnOfStrangers() {
+	if r := s.reign; r != nil && s.cfg.proxy.direct() && r.identity == nil {
+		s.log.Warn("invocations are not signed without TLS: whoever reaches a node can take what it holds")
+	}
 	for _, p := range s.places() {
 		at, ok := p.door.Addr().(*net.TCPAddr)
 		if ok && !at.IP.IsLoopback() && p.name != "links" {
