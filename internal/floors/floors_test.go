@@ -21,6 +21,7 @@ var floors = map[string]int{
 	"internal/bench":    4,
 	"internal/replay":   4,
 	"internal/simcache": 4,
+	"internal/ledger":   4,
 
 	".":                       3, // the client library
 	"internal/proxy":          3,
@@ -69,6 +70,7 @@ var floors = map[string]int{
 var testSupport = map[string]bool{
 	"internal/simnet":                     true,
 	"internal/simcache":                   true,
+	"internal/ledger":                     true,
 	"internal/platform/conformance":       true,
 	"internal/platform/knative/miniature": true,
 }
