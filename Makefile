@@ -8,17 +8,18 @@ TESTTIMEOUT ?= 5m
 SCENARIOTIMEOUT ?= 20m
 RACETIMEOUT ?= 40m
 STRESSTIMEOUT ?= 40m
+E2ETIMEOUT ?= 20m
 SEEDS   ?= 1000
 TRACE   ?= testdata/trace/dal09-2000.csv.gz
 
 STATIC  = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false
 LINTERS = .cache/bin/staticcheck
 
-.PHONY: help build nodes run test race scenarios stress mutants lint fuzz bench replay clean vet fmt floors unit
+.PHONY: help build nodes run test race scenarios e2e-knative stress mutants lint fuzz bench replay clean vet fmt floors unit
 
 help: ## list these targets
 	@echo "make TARGET [ARGS='...']"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
 
 build: ## build bin/infinicache and bin/infinicache-node
 	@mkdir -p bin
@@ -42,6 +43,9 @@ race: build ## run every test under the race detector
 
 scenarios: ## play every scenario over real processes at full length, and print what they measured
 	cd cmd/infinicache && $(GO) test -count 1 -timeout $(SCENARIOTIMEOUT) -run '^TestScenario' -scenarios $(ARGS)
+
+e2e-knative: build ## deploy to the cluster of KUBECONFIG and play scenarios there; E2E_IMPORT is a command that brings an image archive to it (ARGS: flags of go test)
+	cd internal/e2e/knative && E2E_BIN="$${E2E_BIN:-$(CURDIR)/bin}" $(GO) test -count 1 -v -tags e2e -parallel 4 -timeout $(E2ETIMEOUT) $(ARGS) .
 
 stress: ## play random workloads, and crashes of the proxy, with SEEDS seeds (1000) against whole caches in virtual time
 	cd internal/simcache && $(GO) test -count 1 -timeout $(STRESSTIMEOUT) -run '^(TestRandomWorkload|TestSagas|TestCrashesUnderLoad)$$' -seeds=$(SEEDS) $(ARGS)

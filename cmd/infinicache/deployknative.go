@@ -45,8 +45,8 @@ updated --at-once at a time, each waited for until it is ready. Ask for the door
 
   kubectl port-forward service/PREFIX-proxy 9378 &
 
-and give --admin 127.0.0.1:9378. With --undrained they lose what they hold, which
-parity makes up for as far as it goes.
+and give --admin 127.0.0.1:9378. With --undrained they are not: then the proxy has old
+pods hand over to new ones as long as both are there, and what is left is lost.
 
 What the pool file says, what each way to keep memory costs, and how Cloud Run is
 used, is in docs/kubernetes.md. The cluster is that of the current context of
@@ -78,7 +78,7 @@ func (c *knativeConfig) declare(f *flags) {
 	set.BoolVar(&c.withData, "with-data", false, "with --destroy: delete the proxy's volume, too, and with it the pool's secret")
 	set.BoolVar(&c.cloudRun, "cloud-run", false, "with --print: print the nodes' services for Cloud Run")
 	set.StringVar(&c.admin, "admin", "", "`ADDR` of the proxy's admin door, to drain nodes before they are replaced")
-	set.BoolVar(&c.undrained, "undrained", false, "replace and delete nodes although what they hold is lost")
+	set.BoolVar(&c.undrained, "undrained", false, "replace and delete nodes without draining them, although what they hold may be lost")
 	add(f, &c.atOnce, "at-once", number(1, knative.ManyNodes), "how many nodes are replaced at the same time")
 	add(f, &c.patience, "patience", duration(time.Second, time.Hour), "how long a service may take to become ready")
 	c.json = jsonFlag(f.cmd)
@@ -153,7 +153,7 @@ func (c *knativeConfig) run(ctx context.Context, con console) error {
 		return err
 	}
 	if nodes := plan.Restarts(); len(nodes) > 0 && c.admin == "" && !c.undrained && !c.dryRun {
-		return fmt.Errorf("%d nodes would lose what they hold: give --admin, or --undrained (--dry-run says what changes)", len(nodes))
+		return fmt.Errorf("%d nodes may lose what they hold: give --admin, or --undrained (--dry-run says what changes)", len(nodes))
 	}
 	return c.carryOut(ctx, plan, d.Apply, con)
 }

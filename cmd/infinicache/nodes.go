@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 
@@ -24,8 +25,8 @@ func newNodes(con console) *cobra.Command {
 		Long: `List the nodes of a pool: their state, the instances that play them and what
 those hold, how often they were woken, and the time that this is billed with.
 
-A proxy over a platform in another process does not know the instances; that
-platform's admin door knows nothing else.`,
+A proxy over a platform in another process knows only how many instances of a node
+may hold something; the door of a platform of this program knows nothing else.`,
 		Example: `  infinicache nodes
   infinicache nodes --json | jq '.nodes[] | select(.state == "awake")'`,
 		Args: between(0, 0, "none"),
@@ -46,25 +47,33 @@ platform's admin door knows nothing else.`,
 	return cmd
 }
 
+// instancesOf are the states of a node's instances and what they take together, if
+// the instances are listed; else how many may hold something.
+func instancesOf(n admin.Node, listed bool) (instances, memory string) {
+	switch {
+	case listed && len(n.Instances) == 0:
+		return "none", shortSize(0)
+	case !listed && n.Holders == 0:
+		return "-", "-"
+	case !listed:
+		return strconv.Itoa(n.Holders), "-"
+	}
+	var sum int64
+	states := make([]string, len(n.Instances))
+	for i, inst := range n.Instances {
+		sum += inst.MemoryBytes
+		states[i] = inst.State
+	}
+	return strings.Join(states, " "), shortSize(sum)
+}
+
 func printNodes(w io.Writer, s admin.Status) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "NODE\tSTATE\tINSTANCES\tHELD\tCAPACITY\tMEMORY\tSESSIONS\tCOLD\tBILLED")
 	for _, n := range s.Nodes {
-		var memory int64
-		states := make([]string, len(n.Instances))
-		for i, inst := range n.Instances {
-			memory += inst.MemoryBytes
-			states[i] = inst.State
-		}
-		instances := "none"
-		switch {
-		case len(states) > 0:
-			instances = strings.Join(states, " ")
-		case !s.InstancesListed:
-			instances = "-"
-		}
+		instances, memory := instancesOf(n, s.InstancesListed)
 		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", n.Node, cmp.Or(n.State, "-"), instances,
-			shortSize(n.HeldBytes), shortSize(n.CapacityBytes), shortSize(memory), n.Sessions, n.ColdStarts, shortTime(n.BilledSeconds))
+			shortSize(n.HeldBytes), shortSize(n.CapacityBytes), memory, n.Sessions, n.ColdStarts, shortTime(n.BilledSeconds))
 	}
 	if err := t.Flush(); err != nil {
 		return err

@@ -4,6 +4,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/infinicache/infinicache/internal/ledger"
 )
 
 // TestScenarioBackup has every node backed up, then a hundredth of the objects
@@ -14,8 +16,8 @@ func TestScenarioBackup(t *testing.T) {
 	every := pick(2*time.Second, 5*time.Second)
 	a := startSeparate(t, []string{"--nodes", "8", "--memory", "192MiB"}, nil,
 		[]string{"--shape", "4+2", "--linger", "200ms", "--backup-every", every.String(), "--warm-every", "0"})
-	c, l := newClient(t, a.proxy), newLedger()
-	keys := l.fill(t, c, "backup", 100, 1<<20)
+	c, l := newClient(t, a.proxy), ledger.New()
+	keys := l.Fill(t, c, "backup", 100, 1<<20)
 
 	// settled waits until nothing was copied for longer than the period.
 	settled := func() (chunks, bytes uint64) {
@@ -38,7 +40,7 @@ func TestScenarioBackup(t *testing.T) {
 			t.Errorf("node %d has %d instances after its backup", node, n)
 		}
 	}
-	l.fill(t, c, "backup", 1, 1<<20) // the same key: a hundredth of the objects
+	l.Fill(t, c, "backup", 1, 1<<20) // the same key: a hundredth of the objects
 	chunks2, bytes2 := settled()
 	report(t, "backup after 1 % changed", "%d chunks, %s (%.2f %% of the first)",
 		chunks2-chunks, shortSize(int64(bytes2-bytes)), 100*float64(bytes2-bytes)/float64(bytes))
@@ -61,21 +63,21 @@ func TestScenarioBackup(t *testing.T) {
 	// Where the platform starts the killed process again, the other instance is
 	// unheard until it was sought.
 	began := time.Now()
-	missed := l.readAll(t, c, keys)
+	missed := l.ReadAll(t, c, keys)
 	report(t, "one instance of each node killed", "%d processes of %d nodes, %d of %d objects readable at once, misses %v",
-		len(killed), nodes, len(keys)-len(missed), len(keys), l.misses)
-	for cause := range l.misses {
+		len(killed), nodes, len(keys)-len(missed), len(keys), l.Misses)
+	for cause := range l.Misses {
 		if cause != "unheard" {
-			t.Errorf("%d misses with cause %s", l.misses[cause], cause)
+			t.Errorf("%d misses with cause %s", l.Misses[cause], cause)
 		}
 	}
 	await(t, 20*time.Second, "all objects are readable", func() bool {
-		missed = l.readAll(t, c, missed)
+		missed = l.ReadAll(t, c, missed)
 		return len(missed) == 0
 	})
 	report(t, "all of them readable", "within %.1f s", time.Since(began).Seconds())
 	if failed := see(t, a.proxy).Backups.Failed; failed > 0 {
 		report(t, "backups that did not complete", "%d", failed)
 	}
-	l.judge(t)
+	l.Judge(t)
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"testing"
 	"time"
+
+	"github.com/infinicache/infinicache/internal/ledger"
 )
 
 // TestScenarioBreaker wakes nodes faster than the limit on invocations allows.
@@ -10,19 +12,19 @@ func TestScenarioBreaker(t *testing.T) {
 	scenario(t)
 	cache := startCache(t, "--nodes", "6", "--memory", "192MiB", "--shape", "4+2", "--cut-links", "0",
 		"--linger", "1s", "--max-invocations", "1")
-	c, l := newClient(t, cache), newLedger()
-	keys := l.fill(t, c, "breaker", 4, 1<<20) // wakes all nodes, which is the burst
-	if missed := l.readAll(t, c, keys); len(missed) > 0 {
-		t.Errorf("%d of %d objects missed while all nodes were awake: %v", len(missed), len(keys), l.misses)
+	c, l := newClient(t, cache), ledger.New()
+	keys := l.Fill(t, c, "breaker", 4, 1<<20) // wakes all nodes, which is the burst
+	if missed := l.ReadAll(t, c, keys); len(missed) > 0 {
+		t.Errorf("%d of %d objects missed while all nodes were awake: %v", len(missed), len(keys), l.Misses)
 	}
 	awaitStates(t, cache, 20*time.Second, "asleep")
 
-	missed := l.readAll(t, c, keys)
+	missed := l.ReadAll(t, c, keys)
 	s := see(t, cache)
 	report(t, "one session a second", "%d of %d reads missed, causes %v; %d sessions forbidden, %d begun",
-		len(missed), len(keys), l.misses, s.Breaker.Refused["invocations"], s.Bill.Sessions)
-	if len(missed) == 0 || l.misses["breaker"] != len(missed) {
-		t.Errorf("%d of %d reads missed, by cause %v", len(missed), len(keys), l.misses)
+		len(missed), len(keys), l.Misses, s.Breaker.Refused["invocations"], s.Bill.Sessions)
+	if len(missed) == 0 || l.Misses["breaker"] != len(missed) {
+		t.Errorf("%d of %d reads missed, by cause %v", len(missed), len(keys), l.Misses)
 	}
 	if s.Breaker.Open != "invocations" || s.Breaker.Trips["invocations"] == 0 {
 		t.Errorf("the breaker says %+v", s.Breaker)
@@ -33,8 +35,8 @@ func TestScenarioBreaker(t *testing.T) {
 	})
 	// With a second for each node they can all wake again.
 	await(t, 20*time.Second, "reads hit again", func() bool {
-		_, hit := l.get(t.Context(), c, keys[0])
+		_, hit := l.Get(t.Context(), c, keys[0])
 		return hit
 	})
-	l.judge(t)
+	l.Judge(t)
 }

@@ -112,6 +112,11 @@ func newClient(t *testing.T, at *daemon) *infinicache.Client {
 	return c
 }
 
+// clientsOf makes clients of the cache, until the test ends.
+func clientsOf(t *testing.T, at *daemon) func() *infinicache.Client {
+	return func() *infinicache.Client { return newClient(t, at) }
+}
+
 // see is the status of a daemon that must have one.
 func see(t *testing.T, d *daemon) admin.Status {
 	t.Helper()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/infinicache/infinicache/internal/admin"
+	"github.com/infinicache/infinicache/internal/ledger"
 )
 
 // TestScenarioKilledNodes kills the processes of p nodes under reads and writes,
@@ -15,61 +16,61 @@ import (
 func TestScenarioKilledNodes(t *testing.T) {
 	scenario(t)
 	cache := startCache(t, "--nodes", "10", "--memory", "192MiB", "--shape", "4+2", "--cut-links", "0")
-	c, l := newClient(t, cache), newLedger()
-	keys := l.fill(t, c, "kill", pick(20, 60), 1<<20)
+	c, l := newClient(t, cache), ledger.New()
+	keys := l.Fill(t, c, "kill", pick(20, 60), 1<<20)
 
 	ctx, cancel := context.WithCancel(t.Context())
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
-		load{clients: 3, keys: 10, sizes: []int{256 << 10, 2 << 20}, reads: 0.6, deletes: 0.05}.run(ctx, t, l, cache, "load")
+		ledger.Load{Clients: 3, Keys: 10, Sizes: []int{256 << 10, 2 << 20}, Reads: 0.6, Deletes: 0.05}.Run(ctx, l, clientsOf(t, cache), "load")
 	}()
-	await(t, 20*time.Second, "writes under way", func() bool { return l.count() >= len(keys)+20 })
+	await(t, 20*time.Second, "writes under way", func() bool { return l.Count() >= len(keys)+20 })
 	began := time.Now()
 	killed := killNodes(t, cache, 0, 1)
-	until := l.count() + pick(60, 400)
-	await(t, time.Minute, "writes after the kill", func() bool { return l.count() >= until })
+	until := l.Count() + pick(60, 400)
+	await(t, time.Minute, "writes after the kill", func() bool { return l.Count() >= until })
 	cancel()
 	<-over
-	if missed := l.readAll(t, c, keys); len(missed) > 0 {
-		t.Errorf("%d of %d objects lost with p nodes: %v", len(missed), len(keys), l.misses)
+	if missed := l.ReadAll(t, c, keys); len(missed) > 0 {
+		t.Errorf("%d of %d objects lost with p nodes: %v", len(missed), len(keys), l.Misses)
 	}
 	// Each read finds what is missing and has it repaired; a node's old instance
 	// is given up after two sessions of others.
 	await(t, 60*time.Second, "repair is done", func() bool {
-		l.readAll(t, c, keys)
+		l.ReadAll(t, c, keys)
 		s := see(t, cache)
 		return s.Faults.LostInstances >= 2 && s.Faults.RepairedChunks > 0 && s.Catalog.RepairsWaiting == 0
 	})
 	repaired := see(t, cache).Faults.RepairedChunks
 	report(t, "p nodes killed under load", "%d processes; %d chunks repaired within %.1f s, %d of %d objects readable",
 		killed, repaired, time.Since(began).Seconds(), len(keys), len(keys))
-	if len(l.misses) > 0 {
-		t.Errorf("misses %v with p nodes killed", l.misses)
+	if len(l.Misses) > 0 {
+		t.Errorf("misses %v with p nodes killed", l.Misses)
 	}
 
 	// Two others: what repair put back has to carry.
 	killNodes(t, cache, 2, 3)
-	if missed := l.readAll(t, c, keys); len(missed) > 0 {
-		t.Errorf("%d of %d objects lost with p other nodes after repair: %v", len(missed), len(keys), l.misses)
+	if missed := l.ReadAll(t, c, keys); len(missed) > 0 {
+		t.Errorf("%d of %d objects lost with p other nodes after repair: %v", len(missed), len(keys), l.Misses)
 	}
 
 	killed = killNodes(t, cache, 4, 5, 6, 7)
-	missed := l.readAll(t, c, keys)
-	report(t, "more than p nodes killed", "%d processes; %d of %d objects missed, causes %v", killed, len(missed), len(keys), l.misses)
+	missed := l.ReadAll(t, c, keys)
+	report(t, "more than p nodes killed", "%d processes; %d of %d objects missed, causes %v", killed, len(missed), len(keys), l.Misses)
 	if len(missed) == 0 {
 		t.Error("nothing was missed without 4 to 6 of 10 nodes")
 	}
-	for cause := range l.misses {
+	for cause := range l.Misses {
 		if cause != "lost" && cause != "unheard" {
-			t.Errorf("%d misses with cause %s", l.misses[cause], cause)
+			t.Errorf("%d misses with cause %s", l.Misses[cause], cause)
 		}
 	}
-	again := l.fill(t, c, "kill", len(keys), 1<<20)
-	if missed := l.readAll(t, c, again); len(missed) > 0 {
+	again := l.Fill(t, c, "kill", len(keys), 1<<20)
+	if missed := l.ReadAll(t, c, again); len(missed) > 0 {
 		t.Errorf("%d of %d objects stored again are not readable", len(missed), len(again))
 	}
-	l.judge(t)
+	l.Judge(t)
 }
 
 // killNodes kills the processes of nodes and returns how many there were, when

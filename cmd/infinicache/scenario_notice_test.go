@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/infinicache/infinicache/internal/admin"
+	"github.com/infinicache/infinicache/internal/ledger"
 )
 
 // TestScenarioNotice has the platform take nodes with notice, one that is in
@@ -36,9 +37,9 @@ func TestScenarioNotice(t *testing.T) {
 func takeWithNotice(t *testing.T, notice time.Duration, memory string, objects int) {
 	cache := startCache(t, "--nodes", "16", "--memory", memory, "--shape", "4+2", "--cut-links", "0",
 		"--linger", "3s", "--notice", notice.String())
-	c, l := newClient(t, cache), newLedger()
-	keys := l.fill(t, c, "notice", objects, 4<<20)
-	l.readAll(t, c, keys)
+	c, l := newClient(t, cache), ledger.New()
+	keys := l.Fill(t, c, "notice", objects, 4<<20)
+	l.ReadAll(t, c, keys)
 	// What half a second moves depends on the machine; a few chunks must do.
 	enough := objects < 100 || notice > time.Second
 	door := admin.NewClient(cache.at["admin"])
@@ -51,7 +52,7 @@ func takeWithNotice(t *testing.T, notice time.Duration, memory string, objects i
 		if tt.name == "asleep" {
 			awaitStates(t, cache, 20*time.Second, "asleep")
 		} else {
-			l.readAll(t, c, keys) // wakes all that hold something
+			l.ReadAll(t, c, keys) // wakes all that hold something
 		}
 		before := see(t, cache)
 		taken := before.Nodes[tt.node]
@@ -65,7 +66,7 @@ func takeWithNotice(t *testing.T, notice time.Duration, memory string, objects i
 		took := time.Since(began)
 		after := see(t, cache)
 		moved := after.Faults.MovedChunks - before.Faults.MovedChunks
-		missed := l.readAll(t, c, keys)
+		missed := l.ReadAll(t, c, keys)
 		end := see(t, cache)
 		degraded := end.Faults.FailedChunks - before.Faults.FailedChunks + end.Faults.RepairedChunks - before.Faults.RepairedChunks
 		report(t, "node "+tt.name, "%d chunks of 1 MiB moved of %s held, gone after %v; %d chunks failed or were repaired then, %d of %d objects missed",
@@ -77,8 +78,8 @@ func takeWithNotice(t *testing.T, notice time.Duration, memory string, objects i
 			t.Errorf("%s: %d chunks moved, %d failed or were repaired", tt.name, moved, degraded)
 		}
 		if len(missed) > 0 {
-			t.Errorf("%s: %d of %d objects missed: %v", tt.name, len(missed), len(keys), l.misses)
+			t.Errorf("%s: %d of %d objects missed: %v", tt.name, len(missed), len(keys), l.Misses)
 		}
 	}
-	l.judge(t)
+	l.Judge(t)
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/infinicache/infinicache/internal/ledger"
 )
 
 // TestScenarioLoadUnderReclaims has clients work in bursts for minutes, while the
@@ -18,16 +20,16 @@ func TestScenarioLoadUnderReclaims(t *testing.T) {
 	const minutes, nodes = 2, 20
 	cache := startCache(t, "--nodes", strconv.Itoa(nodes), "--memory", "192MiB", "--shape", "4+2",
 		"--linger", "150ms", "--reclaim-rate", "180", "--cut-links", "0.2", "--reuse", "random")
-	l := newLedger()
+	l := ledger.New()
 	ctx, cancel := context.WithTimeout(t.Context(), minutes*time.Minute)
 	defer cancel()
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
-		load{
-			clients: 6, keys: 30, sizes: []int{1 << 10, 64 << 10, 1 << 20, 6 << 20}, reads: 0.7, deletes: 0.02,
-			burst: time.Second, rest: 1500 * time.Millisecond,
-		}.run(ctx, t, l, cache, "mixed")
+		ledger.Load{
+			Clients: 6, Keys: 30, Sizes: []int{1 << 10, 64 << 10, 1 << 20, 6 << 20}, Reads: 0.7, Deletes: 0.02,
+			Burst: time.Second, Rest: 1500 * time.Millisecond,
+		}.Run(ctx, l, clientsOf(t, cache), "mixed")
 	}()
 	var most int64
 	tick := time.NewTicker(500 * time.Millisecond)
@@ -40,15 +42,15 @@ func TestScenarioLoadUnderReclaims(t *testing.T) {
 			working = false
 		}
 	}
-	l.judge(t)
+	l.Judge(t)
 	s := see(t, cache)
 	lost := 0
-	for _, n := range l.misses {
+	for _, n := range l.Misses {
 		lost += n
 	}
 	report(t, "mixed load in bursts", "%d min: %d reads, %d hits, %d writes, %d failed, %d wrong",
-		minutes, l.reads, l.hits, l.writes, l.failed, len(l.wrong))
-	report(t, "misses of what was stored", "%d (%.2f %% of reads), causes %v", lost, 100*float64(lost)/float64(max(l.reads, 1)), l.misses)
+		minutes, l.Reads, l.Hits, l.Writes, l.Failed, len(l.Wrong))
+	report(t, "misses of what was stored", "%d (%.2f %% of reads), causes %v", lost, 100*float64(lost)/float64(max(l.Reads, 1)), l.Misses)
 	report(t, "instances lost", "%d; %d chunks repaired, %d moved on %d notices",
 		s.Faults.LostInstances, s.Faults.RepairedChunks, s.Faults.MovedChunks, s.Faults.Notices)
 	report(t, "most memory of up", "%s", shortSize(most))
@@ -56,8 +58,8 @@ func TestScenarioLoadUnderReclaims(t *testing.T) {
 	if s.Faults.Notices+s.Faults.LostInstances == 0 {
 		t.Error("no instance was reclaimed meanwhile")
 	}
-	if l.failed > 0 {
-		t.Errorf("%d calls failed, the first with %v", l.failed, l.firstFailure)
+	if l.Failed > 0 {
+		t.Errorf("%d calls failed, the first with %v", l.Failed, l.FirstFailure)
 	}
 	if most > 256<<20 {
 		t.Errorf("up used %s", shortSize(most))

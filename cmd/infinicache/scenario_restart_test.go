@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 	"time"
+
+	"github.com/infinicache/infinicache/internal/ledger"
 )
 
 // TestScenarioProxyKilled kills a proxy under writes and starts it again at once,
@@ -26,19 +28,19 @@ func TestScenarioProxyKilled(t *testing.T) {
 func killProxies(t *testing.T, flags []string, most float64) {
 	shared := []string{"--nodes", "12", "--memory", "192MiB"}
 	a := startSeparate(t, shared, nil, append([]string{"--shape", "4+2", "--backup-every", "0", "--warm-every", "0"}, flags...))
-	l := newLedger()
+	l := ledger.New()
 	var readable, stored, deleted, forgotten int
 	var first []time.Duration
 	for range pick(1, 8) {
 		ctx, cancel := context.WithCancel(t.Context())
 		over := make(chan struct{})
-		began := l.count()
+		began := l.Count()
 		go func() {
 			defer close(over)
-			load{clients: 4, keys: 12, sizes: []int{64 << 10, 1 << 20, 3 << 20}, reads: 0.2, deletes: 0.1}.
-				run(ctx, t, l, a.proxy, "restart")
+			ledger.Load{Clients: 4, Keys: 12, Sizes: []int{64 << 10, 1 << 20, 3 << 20}, Reads: 0.2, Deletes: 0.1}.
+				Run(ctx, l, clientsOf(t, a.proxy), "restart")
 		}()
-		await(t, 20*time.Second, "writes under way", func() bool { return l.count() >= began+pick(60, 200) })
+		await(t, 20*time.Second, "writes under way", func() bool { return l.Count() >= began+pick(60, 200) })
 		before := see(t, a.platform)
 		a.proxy.kill()
 		cancel()
@@ -47,54 +49,37 @@ func killProxies(t *testing.T, flags []string, most float64) {
 		a.reign()
 		c := newClient(t, a.proxy)
 		<-over
-		keys, gone := l.standing()
+		keys, gone := l.Standing()
 		at := 0
 		await(t, 20*time.Second, "a hit", func() bool {
 			at = (at + 1) % len(keys)
-			_, hit := l.get(t.Context(), c, keys[at])
+			_, hit := l.Get(t.Context(), c, keys[at])
 			return hit
 		})
 		first = append(first, time.Since(again))
-		missed := l.readAll(t, c, keys)
+		missed := l.ReadAll(t, c, keys)
 		readable, stored = readable+len(keys)-len(missed), stored+len(keys)
 		deleted += len(gone)
-		l.readAll(t, c, gone)
+		l.ReadAll(t, c, gone)
 		for node, n := range instances(see(t, a.platform)) {
 			if was := len(before.Nodes[node].Instances); n > max(was, 1) {
 				forgotten += n - max(was, 1)
 			}
 		}
 		if float64(len(missed)) > most*float64(len(keys)) {
-			t.Errorf("%d of %d objects are not readable, %v", len(missed), len(keys), l.misses)
-			l.stories(t, missed)
+			t.Errorf("%d of %d objects are not readable, %v", len(missed), len(keys), l.Misses)
+			l.Stories(t, missed)
 		}
-		l.forget(missed)
+		l.Forget(missed)
 	}
-	for cause := range l.misses {
+	for cause := range l.Misses {
 		if cause != "never-stored" {
-			t.Errorf("%d misses with cause %s", l.misses[cause], cause)
+			t.Errorf("%d misses with cause %s", l.Misses[cause], cause)
 		}
 	}
-	l.judge(t)
+	l.Judge(t)
 	report(t, "acknowledged objects readable", "%d of %d (%.2f %%)", readable, stored, 100*float64(readable)/float64(stored))
 	report(t, "deleted ones that stayed so", "%d", deleted)
 	report(t, "start to first hit", "median %v, most %v", millis(quantile(first, 0.5)), millis(quantile(first, 1)))
 	report(t, "instances started twice", "%d", forgotten)
-}
-
-// forget has keys count as deleted from here on, whatever was stored.
-func (l *ledger) forget(keys []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, key := range keys {
-		e := l.entries[key]
-		e.deletes[e.acked] = true
-	}
-}
-
-// count is how many writes were acknowledged.
-func (l *ledger) count() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.writes
 }

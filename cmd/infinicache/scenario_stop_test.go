@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/infinicache/infinicache"
+	"github.com/infinicache/infinicache/internal/ledger"
 )
 
 const tenMiB = 10 << 20
@@ -16,11 +17,11 @@ const tenMiB = 10 << 20
 func TestScenarioStoppedNode(t *testing.T) {
 	scenario(t)
 	cache := startCache(t, "--nodes", "14", "--memory", "192MiB", "--shape", "10+2", "--linger", "30s", "--cut-links", "0")
-	c, l := newClient(t, cache), newLedger()
-	keys := l.fill(t, c, "stop", 10, tenMiB)
+	c, l := newClient(t, cache), ledger.New()
+	keys := l.Fill(t, c, "stop", 10, tenMiB)
 	gets := pick(20, 100)
-	l.times(t, c, keys, gets) // the slowest recent chunks are then known
-	before := l.times(t, c, keys, gets)
+	times(t, l, c, keys, gets) // the slowest recent chunks are then known
+	before := times(t, l, c, keys, gets)
 
 	s := see(t, cache)
 	node := busiest(s)
@@ -30,16 +31,16 @@ func TestScenarioStoppedNode(t *testing.T) {
 		}
 	}
 	signalNode(t, s, node, syscall.SIGSTOP)
-	stopped := l.times(t, c, keys, gets)
-	after := l.times(t, c, keys, gets)
+	stopped := times(t, l, c, keys, gets)
+	after := times(t, l, c, keys, gets)
 	signalNode(t, s, node, syscall.SIGCONT)
-	l.times(t, c, keys, gets)
-	if missed := l.readAll(t, c, keys); len(missed) > 0 {
+	times(t, l, c, keys, gets)
+	if missed := l.ReadAll(t, c, keys); len(missed) > 0 {
 		t.Errorf("%d objects are not readable", len(missed))
 	}
-	l.fill(t, c, "stop", 3, tenMiB)
-	l.readAll(t, c, keys)
-	l.judge(t)
+	l.Fill(t, c, "stop", 3, tenMiB)
+	l.ReadAll(t, c, keys)
+	l.Judge(t)
 	for _, x := range []struct {
 		name  string
 		times []time.Duration
@@ -54,13 +55,13 @@ func TestScenarioStoppedNode(t *testing.T) {
 
 // times reads keys in turn, all of which must be there, and says how long each
 // took.
-func (l *ledger) times(t *testing.T, c *infinicache.Client, keys []string, n int) []time.Duration {
+func times(t *testing.T, l *ledger.Ledger, c *infinicache.Client, keys []string, n int) []time.Duration {
 	t.Helper()
 	all := make([]time.Duration, n)
 	for k := range all {
 		hit := false
-		if all[k], hit = l.get(t.Context(), c, keys[k%len(keys)]); !hit {
-			t.Fatalf("%s is not readable: misses %v, failure %v", keys[k%len(keys)], l.misses, l.firstFailure)
+		if all[k], hit = l.Get(t.Context(), c, keys[k%len(keys)]); !hit {
+			t.Fatalf("%s is not readable: misses %v, failure %v", keys[k%len(keys)], l.Misses, l.FirstFailure)
 		}
 	}
 	return all
@@ -71,16 +72,16 @@ func (l *ledger) times(t *testing.T, c *infinicache.Client, keys []string, n int
 func TestScenarioWake(t *testing.T) {
 	scenario(t)
 	cache := startCache(t, "--nodes", "12", "--memory", "192MiB", "--shape", "10+2", "--linger", "200ms", "--cut-links", "0")
-	c, l := newClient(t, cache), newLedger()
-	keys := l.fill(t, c, "wake", 4, tenMiB)
+	c, l := newClient(t, cache), ledger.New()
+	keys := l.Fill(t, c, "wake", 4, tenMiB)
 	var asleep, awake []time.Duration
 	for k := range pick(4, 60) {
 		awaitStates(t, cache, 10*time.Second, "asleep")
 		key := keys[k%len(keys) : k%len(keys)+1]
-		asleep = append(asleep, l.times(t, c, key, 1)...)
-		awake = append(awake, l.times(t, c, key, 2)[1])
+		asleep = append(asleep, times(t, l, c, key, 1)...)
+		awake = append(awake, times(t, l, c, key, 2)[1])
 	}
-	l.judge(t)
+	l.Judge(t)
 	for _, x := range []struct {
 		name  string
 		times []time.Duration

@@ -21,6 +21,9 @@ var floors = map[string]int{
 	"internal/bench":    4,
 	"internal/replay":   4,
 	"internal/simcache": 4,
+	"internal/ledger":   4,
+
+	"internal/e2e/knative": 5, // tests only, of the binaries
 
 	".":                       3, // the client library
 	"internal/proxy":          3,
@@ -70,6 +73,7 @@ var floors = map[string]int{
 var testSupport = map[string]bool{
 	"internal/simnet":                     true,
 	"internal/simcache":                   true,
+	"internal/ledger":                     true,
 	"internal/platform/conformance":       true,
 	"internal/platform/knative/miniature": true,
 }

@@ -132,27 +132,26 @@ func (d *Deployer) checkPermissions(ctx context.Context, f *findings) {
 // checkSettings compares the pool with Knative's configuration.
 func (d *Deployer) checkSettings(ctx context.Context, f *findings) {
 	setting := func(about, name, key, otherwise string) (string, bool) {
-		u, err := d.cluster.get(ctx, configMaps, servingNamespace, name)
+		value, err := d.setting(ctx, name, key, otherwise)
 		if err != nil {
 			f.unseen(about, err)
-			return "", false
 		}
-		if u != nil {
-			if value, ok, _ := unstructured.NestedString(u.Object, "data", key); ok {
-				return value, true
-			}
-		}
-		return otherwise, true
+		return value, err == nil
 	}
 	patch := func(name, key, value string) string {
 		return fmt.Sprintf(`kubectl -n %s patch configmap %s --type merge -p '{"data":{"%s":"%s"}}'`, servingNamespace, name, key, value)
 	}
 	if d.pool.Spread != None {
-		const about, name, key = "spread", "config-features", "kubernetes.podspec-topologyspreadconstraints"
-		if value, ok := setting(about, name, key, "disabled"); ok && !strings.EqualFold(value, "enabled") && !strings.EqualFold(value, "allowed") {
-			f.bad(Failure, about, patch(name, key, "enabled")+", or spread: "+None, "spread: %s needs Knative's feature %s, which is %s", d.pool.Spread, key, value)
-		} else if ok {
-			f.ok(about, "%s is %s", key, value)
+		const about = "spread"
+		mend := patch(featuresMap, spreadFeature, "enabled") + ", or spread: " + None
+		switch value, ok := setting(about, featuresMap, spreadFeature, "disabled"); {
+		case !ok:
+		case enabled(value):
+			f.ok(about, "%s is %s", spreadFeature, value)
+		case d.pool.Spread == Preferred:
+			f.bad(Warning, about, mend, "spread: %s is left out, since Knative's feature %s is %s", d.pool.Spread, spreadFeature, value)
+		default:
+			f.bad(Failure, about, mend, "spread: %s needs Knative's feature %s, which is %s", d.pool.Spread, spreadFeature, value)
 		}
 	}
 	const about, name, key = "timeout", "config-defaults", "max-revision-timeout-seconds"

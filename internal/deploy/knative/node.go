@@ -101,18 +101,3 @@ func (p *Pool) scaling() m {
 
 // seconds writes a duration in whole seconds.
 func seconds(d time.Duration) string { return fmt.Sprintf("%ds", int(d.Seconds())) }
-
-// spread has the pods of all nodes balanced over the machines. A constraint on zones
-// beside it would have the scheduler pass over machines that name no zone.
-func (p *Pool) spread() l {
-	unsatisfiable := map[string]string{Preferred: "ScheduleAnyway", Required: "DoNotSchedule"}[p.Spread]
-	if unsatisfiable == "" {
-		return nil
-	}
-	return l{m{
-		"maxSkew":           1,
-		"topologyKey":       "kubernetes.io/hostname",
-		"whenUnsatisfiable": unsatisfiable,
-		"labelSelector":     m{"matchLabels": p.selector(partNode)},
-	}}
-}

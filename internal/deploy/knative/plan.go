@@ -73,7 +73,7 @@ func (p *Plan) Restarts() []int {
 func (d *Deployer) Plan(ctx context.Context) (*Plan, error) {
 	plan := &Plan{}
 	var faults []error
-	for _, u := range d.pool.Objects() {
+	for _, u := range d.objects(ctx) {
 		s, err := d.step(ctx, u)
 		switch {
 		case err != nil:

@@ -1,4 +1,6 @@
-package main
+// Package ledger judges a cache by what a test stored in it: what is read must be
+// what was stored last, and a miss must say why it is one.
+package ledger
 
 import (
 	"context"
@@ -15,18 +17,19 @@ import (
 	"github.com/infinicache/infinicache/internal/placement"
 )
 
-// ledger knows what was stored and judges what is read. Each key has one writer,
-// who numbers what he does to it; readers are many.
-type ledger struct {
+// Ledger knows what was stored and judges what is read. Each key has one writer,
+// who numbers what he does to it; readers are many. Its fields are for when nobody
+// uses it.
+type Ledger struct {
 	mu      sync.Mutex
 	entries map[string]*entry
 	keys    []string // in the order of their first write
 
-	reads, hits, writes, deletes int
-	failed                       int // calls that ended with an error other than a miss
-	firstFailure                 error
-	misses                       map[string]int // of keys that hold something, by cause
-	wrong                        []string
+	Reads, Hits, Writes, Deletes int
+	Failed                       int // calls that ended with an error other than a miss
+	FirstFailure                 error
+	Misses                       map[string]int // of keys that hold something, by cause
+	Wrong                        []string       // answers that cannot be
 }
 
 // entry is one key. Of its operations, those up to acked are over, and those
@@ -42,13 +45,14 @@ func (e *entry) tell(format string, args ...any) {
 	e.story = append(e.story, time.Now().UTC().Format("04:05.000 ")+fmt.Sprintf(format, args...))
 }
 
-func newLedger() *ledger { return &ledger{entries: map[string]*entry{}, misses: map[string]int{}} }
+// New is a ledger of nothing.
+func New() *Ledger { return &Ledger{entries: map[string]*entry{}, Misses: map[string]int{}} }
 
 // valueHeader begins every value: its key's hash, its number, its size.
 const valueHeader = 24
 
-// bytesOf is what operation n stores under a key.
-func bytesOf(key string, n uint64, size int) []byte {
+// BytesOf is what operation n stores under a key.
+func BytesOf(key string, n uint64, size int) []byte {
 	v := make([]byte, max(size, valueHeader))
 	var seed [32]byte
 	binary.LittleEndian.PutUint64(seed[:], placement.Hash(key))
@@ -66,11 +70,11 @@ func numberOf(key string, v []byte) (uint64, bool) {
 		return 0, false
 	}
 	n := binary.LittleEndian.Uint64(v[8:])
-	return n, string(bytesOf(key, n, len(v))) == string(v)
+	return n, string(BytesOf(key, n, len(v))) == string(v)
 }
 
 // begin notes that an operation on a key is tried.
-func (l *ledger) begin(key string, remove bool) uint64 {
+func (l *Ledger) begin(key string, remove bool) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.entries[key]
@@ -88,7 +92,7 @@ func (l *ledger) begin(key string, remove bool) uint64 {
 }
 
 // finish notes how an operation ended.
-func (l *ledger) finish(key string, n uint64, err error) {
+func (l *Ledger) finish(key string, n uint64, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.entries[key]
@@ -99,41 +103,41 @@ func (l *ledger) finish(key string, n uint64, err error) {
 	}
 	e.acked = max(e.acked, n)
 	if e.deletes[n] {
-		l.deletes++
+		l.Deletes++
 	} else {
-		l.writes++
+		l.Writes++
 	}
 }
 
 // fail counts a call that ended with an error. The lock is held.
-func (l *ledger) fail(err error) {
+func (l *Ledger) fail(err error) {
 	if errors.Is(err, context.Canceled) || errors.Is(err, infinicache.ErrClosed) {
 		return
 	}
-	l.failed++
-	if l.firstFailure == nil {
-		l.firstFailure = err
+	l.Failed++
+	if l.FirstFailure == nil {
+		l.FirstFailure = err
 	}
 }
 
-// put stores a value of that size, and says whether it was acknowledged.
-func (l *ledger) put(ctx context.Context, c *infinicache.Client, key string, size int) bool {
+// Put stores a value of that size, and says whether it was acknowledged.
+func (l *Ledger) Put(ctx context.Context, c *infinicache.Client, key string, size int) bool {
 	n := l.begin(key, false)
-	_, err := c.PutBytes(ctx, key, bytesOf(key, n, size))
+	_, err := c.PutBytes(ctx, key, BytesOf(key, n, size))
 	l.finish(key, n, err)
 	return err == nil
 }
 
-// del deletes a key.
-func (l *ledger) del(ctx context.Context, c *infinicache.Client, key string) {
+// Delete deletes a key.
+func (l *Ledger) Delete(ctx context.Context, c *infinicache.Client, key string) {
 	n := l.begin(key, true)
 	_, err := c.Delete(ctx, key)
 	l.finish(key, n, err)
 }
 
-// get reads a key, judges the answer, and says how long it took and whether it
+// Get reads a key, judges the answer, and says how long it took and whether it
 // was a hit. What is read once must not be followed by anything older.
-func (l *ledger) get(ctx context.Context, c *infinicache.Client, key string) (took time.Duration, hit bool) {
+func (l *Ledger) Get(ctx context.Context, c *infinicache.Client, key string) (took time.Duration, hit bool) {
 	l.mu.Lock()
 	e := l.entries[key]
 	least := e.acked
@@ -149,7 +153,7 @@ func (l *ledger) get(ctx context.Context, c *infinicache.Client, key string) (to
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.reads++
+	l.Reads++
 	e.tell("read as %d after %d: %v", n, least, err)
 	switch {
 	case errors.Is(err, infinicache.ErrNotFound):
@@ -158,7 +162,7 @@ func (l *ledger) get(ctx context.Context, c *infinicache.Client, key string) (to
 			l.accuse("%s: a miss without a cause: %v", key, err)
 		}
 		if !e.mayBeGone(least) {
-			l.misses[cause]++
+			l.Misses[cause]++
 		}
 	case err != nil:
 		l.fail(err)
@@ -170,7 +174,7 @@ func (l *ledger) get(ctx context.Context, c *infinicache.Client, key string) (to
 		l.accuse("%s: operation %d was read, which stored nothing", key, n)
 	default:
 		e.acked = max(e.acked, n)
-		l.hits++
+		l.Hits++
 		return took, true
 	}
 	return took, false
@@ -186,13 +190,13 @@ func (e *entry) mayBeGone(least uint64) bool {
 	return false
 }
 
-func (l *ledger) accuse(format string, args ...any) {
-	l.wrong = append(l.wrong, fmt.Sprintf(format, args...))
+func (l *Ledger) accuse(format string, args ...any) {
+	l.Wrong = append(l.Wrong, fmt.Sprintf(format, args...))
 }
 
-// standing lists the keys whose last operation is over and stored something, and
+// Standing lists the keys whose last operation is over and stored something, and
 // those whose last operation is over and deleted.
-func (l *ledger) standing() (stored, deleted []string) {
+func (l *Ledger) Standing() (stored, deleted []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, key := range l.keys {
@@ -207,21 +211,21 @@ func (l *ledger) standing() (stored, deleted []string) {
 	return stored, deleted
 }
 
-// readAll reads keys one after the other and returns those that were misses.
-func (l *ledger) readAll(t *testing.T, c *infinicache.Client, keys []string) (missed []string) {
+// ReadAll reads keys one after the other and returns those that were misses.
+func (l *Ledger) ReadAll(t *testing.T, c *infinicache.Client, keys []string) (missed []string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for _, key := range keys {
-		if _, hit := l.get(ctx, c, key); !hit {
+		if _, hit := l.Get(ctx, c, key); !hit {
 			missed = append(missed, key)
 		}
 	}
 	return missed
 }
 
-// stories logs what happened to keys.
-func (l *ledger) stories(t *testing.T, keys []string) {
+// Stories logs what happened to keys.
+func (l *Ledger) Stories(t *testing.T, keys []string) {
 	t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -230,14 +234,31 @@ func (l *ledger) stories(t *testing.T, keys []string) {
 	}
 }
 
-// judge fails the test for anything wrong that was read.
-func (l *ledger) judge(t *testing.T) {
+// Judge fails the test for anything wrong that was read.
+func (l *Ledger) Judge(t *testing.T) {
 	t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, w := range l.wrong[:min(len(l.wrong), 10)] {
+	for _, w := range l.Wrong[:min(len(l.Wrong), 10)] {
 		t.Error(w)
 	}
 	t.Logf("%d reads, %d hits, %d writes, %d deletes; misses of what was stored %v; %d failed, first %v; %d wrong",
-		l.reads, l.hits, l.writes, l.deletes, l.misses, l.failed, l.firstFailure, len(l.wrong))
+		l.Reads, l.Hits, l.Writes, l.Deletes, l.Misses, l.Failed, l.FirstFailure, len(l.Wrong))
+}
+
+// Forget has keys count as deleted from here on, whatever was stored.
+func (l *Ledger) Forget(keys []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, key := range keys {
+		e := l.entries[key]
+		e.deletes[e.acked] = true
+	}
+}
+
+// Count is how many writes were acknowledged.
+func (l *Ledger) Count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Writes
 }

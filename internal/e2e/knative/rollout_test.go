@@ -1,0 +1,126 @@
+//go:build e2e
+
+package knative
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/yaml"
+
+	"github.com/infinicache/infinicache/internal/ledger"
+)
+
+// TestRollout brings new revisions to a pool that is in use.
+func TestRollout(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, "roll", 6, fields{"proxyFlags": shape, "window": "10s"})
+	c, l := p.client(), ledger.New()
+	keys := l.Fill(t, c, "base", 60, 1<<20)
+
+	p.write(fields{"image": at.nodeImages[1]})
+	if _, _, err := infinicache(t.Context(), "deploy", "knative", "--pool", p.file); err == nil {
+		t.Error("deploy replaces nodes that hold something, without a word")
+	}
+	began := time.Now()
+	p.under(mixed, l, func() { p.deploy("--admin", p.at.admin) })
+	report(t, "rollout, drained by deploy --admin", "%v; objects kept: %s", time.Since(began).Round(time.Second), kept(t, l, c, keys))
+	p.overlapped(at.nodeImages[1])
+	p.verdict(l)
+	p.settled()
+
+	p.write(fields{"image": at.nodeImages[0]})
+	began = time.Now()
+	var overlap int
+	p.under(mixed, l, func() {
+		p.applyPrinted()
+		overlap = p.overlapped(at.nodeImages[0])
+	})
+	report(t, "rollout by kubectl apply, handed over", "%v; %d nodes had two pods at a time; objects kept: %s",
+		time.Since(began).Round(time.Second), overlap, kept(t, l, c, keys))
+	if overlap == 0 {
+		t.Error("no node had two pods at a time, which this is to test")
+	}
+	p.verdict(l)
+	p.settled()
+
+	// Without sessions that last, an old instance is found when the node is next asked.
+	p.write(fields{"image": at.nodeImages[1], "keep": "warm"})
+	began = time.Now()
+	p.under(mixed, l, func() {
+		p.deploy("--undrained")
+		p.overlapped(at.nodeImages[1])
+	})
+	report(t, "rollout by deploy --undrained, keep: warm", "%v; objects kept: %s", time.Since(began).Round(time.Second), kept(t, l, c, keys))
+	p.verdict(l)
+}
+
+// applyPrinted applies the services that the command prints, as kubectl apply would.
+func (p *pool) applyPrinted() {
+	p.t.Helper()
+	out, _, err := infinicache(p.t.Context(), "deploy", "knative", "--pool", p.file, "--print")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	applied := 0
+	for document := range strings.SplitSeq(out, "\n---\n") {
+		u := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal([]byte(document), &u.Object); err != nil {
+			p.t.Fatal(err)
+		}
+		if u.GetAPIVersion() != services.GroupVersion().String() {
+			continue
+		}
+		// --print knows no cluster, and so not that this one may know no spreading.
+		unstructured.RemoveNestedField(u.Object, "spec", "template", "spec", "topologySpreadConstraints")
+		text, err := json.Marshal(u.Object)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		yes := true
+		_, err = at.any.Resource(services).Namespace(at.namespace).Patch(p.t.Context(), u.GetName(), types.ApplyPatchType, text,
+			metav1.PatchOptions{FieldManager: "e2e", Force: &yes})
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		applied++
+	}
+	if want := p.settings["nodes"]; applied != want {
+		p.t.Fatalf("%d services were printed, want %v", applied, want)
+	}
+}
+
+// overlapped waits until only pods of an image are left, and counts the nodes that
+// had more than one pod meanwhile.
+func (p *pool) overlapped(image string) int {
+	p.t.Helper()
+	twice := map[string]bool{}
+	await(p.t, 4*time.Minute, "all pods are of the new revision", func() bool {
+		over := true
+		for node, pods := range p.pods(true) {
+			ready := 0
+			for _, pod := range pods {
+				over = over && pod.Spec.Containers[0].Image == image
+				for _, c := range pod.Status.ContainerStatuses {
+					if c.Name == "node" && c.State.Running != nil {
+						ready++
+					}
+				}
+			}
+			twice[node] = twice[node] || ready > 1
+		}
+		return over
+	})
+	count := 0
+	for _, yes := range twice {
+		if yes {
+			count++
+		}
+	}
+	return count
+}
