@@ -8,6 +8,7 @@ const (
 	catalog   = "./internal/catalog"
 	stripe    = "./internal/stripe"
 	lambda    = "./internal/deploy/lambda"
+	knative   = "./internal/deploy/knative"
 	workloads = "./internal/simcache"
 	emulator  = "./internal/emulator"
 )
@@ -407,5 +408,15 @@ var mutants = []mutant{
 	{
 		name: "drop code that a function has", file: "internal/emulator/code.go", tests: emulator,
 		old: `!used[c] && c.holders == 0`, new: `c.holders == 0`,
+	},
+
+	// Deployment to Knative.
+	{
+		name: "leave out spread that is required", file: "internal/deploy/knative/spread.go", tests: knative,
+		old: `if d.pool.Spread != Preferred {`, new: `if d.pool.Spread == None {`,
+	},
+	{
+		name: "insist on spread that Knative refuses", file: "internal/deploy/knative/spread.go", tests: knative,
+		old: `if err != nil || enabled(value) {`, new: `if err == nil {`,
 	},
 }
