@@ -156,7 +156,9 @@ func (c *cluster) volumeDir(claim string) string {
 	return filepath.Join(volumes.value(), c.namespace, claim)
 }
 
-// volume makes one for a claim, where the cluster does not by itself.
+// volume makes one for a claim, and the claim, where the cluster does not by itself.
+// They are bound when it returns: a pod that the scheduler sees before may wait for
+// minutes to be looked at again.
 func (c *cluster) volume(ctx context.Context, claim string) error {
 	if c.classes {
 		return nil
@@ -178,7 +180,30 @@ func (c *cluster) volume(ctx context.Context, claim string) error {
 			ClaimRef:                      &corev1.ObjectReference{Kind: "PersistentVolumeClaim", Namespace: c.namespace, Name: claim},
 		},
 	}, metav1.CreateOptions{})
-	return err
+	if err != nil {
+		return err
+	}
+	claims := c.api.CoreV1().PersistentVolumeClaims(c.namespace)
+	if _, err := claims.Create(ctx, &corev1.PersistentVolumeClaim{
+		ObjectMeta: metav1.ObjectMeta{Name: claim},
+		Spec: corev1.PersistentVolumeClaimSpec{
+			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+			Resources:   corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}},
+		},
+	}, metav1.CreateOptions{}); err != nil {
+		return err
+	}
+	for {
+		got, err := claims.Get(ctx, claim, metav1.GetOptions{})
+		if err != nil || got.Status.Phase == corev1.ClaimBound {
+			return err
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("claim %s is %s: %w", claim, got.Status.Phase, ctx.Err())
+		}
+	}
 }
 
 // pods are those that a selector matches, the ending ones too.

@@ -25,7 +25,7 @@ type setting struct{ name, meaning string }
 // Without the first three nothing can be tested.
 var (
 	kubeconfig = setting{"KUBECONFIG", "the kubeconfig file of a cluster with Knative Serving"}
-	importer   = setting{"E2E_IMPORT", "a command that brings an image to the cluster; it is given the path of an archive and the image's name, " +
+	importer   = setting{"E2E_IMPORT", "a command that brings an image to the cluster; it is given the path of an archive, and the image's name as $E2E_IMAGE, " +
 		"as in E2E_IMPORT='ctr -n k8s.io images import', 'kind load image-archive', or a script that pushes to a registry"}
 	binaries = setting{"E2E_BIN", "the directory with infinicache and infinicache-node"}
 	registry = setting{"E2E_REGISTRY", "how names of images begin; without it dev.local, which Knative does not look up"}
@@ -121,7 +121,8 @@ func load(ctx context.Context, dir, kind, name, program string) error {
 		return err
 	}
 	defer os.Remove(archive)
-	cmd := exec.CommandContext(ctx, "sh", "-c", importer.value()+` "$@"`, "import", archive, name)
+	cmd := exec.CommandContext(ctx, "sh", "-c", importer.value()+` "$1"`, "import", archive)
+	cmd.Env = append(os.Environ(), "E2E_IMAGE="+name)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s=%q does not take %s: %w\n%s", importer.name, importer.value(), archive, err, out)
 	}
