@@ -437,7 +437,6 @@ var mutants = []mutant{
 		name: "drop code that a function has", file: "internal/emulator/code.go", tests: emulator,
 		old: `!used[c] && c.holders == 0`, new: `c.holders == 0`,
 	},
-<<<<<<< HEAD
 	// Links both ways, and functions that are HTTP services.
 	{
 		name: "link to whoever has any key", file: "internal/tlslink/tlslink.go", tests: "./internal/tlslink",
@@ -478,7 +477,6 @@ var mutants = []mutant{
 	{
 		name: "take a queue-proxy that is not ready for one that drains", file: "cmd/infinicache-node/queue.go", tests: "./cmd/infinicache-node",
 		old: ` && strings.Contains(string(text), draining)`, new: ` && !strings.Contains(string(text), "nothing")`,
-=======
 
 	// Deployment to Knative.
 	{
@@ -488,6 +486,5 @@ var mutants = []mutant{
 	{
 		name: "insist on spread that Knative refuses", file: "internal/deploy/knative/spread.go", tests: knative,
 		old: `if err != nil || enabled(value) {`, new: `if err == nil {`,
->>>>>>> e2e
 	},
 }
