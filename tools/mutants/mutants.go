@@ -477,7 +477,7 @@ var mutants = []mutant{
 	{
 		name: "take a queue-proxy that is not ready for one that drains", file: "cmd/infinicache-node/queue.go", tests: "./cmd/infinicache-node",
 		old: ` && strings.Contains(string(text), draining)`, new: ` && !strings.Contains(string(text), "nothing")`,
-
+	},
 	// Deployment to Knative.
 	{
 		name: "leave out spread that is required", file: "internal/deploy/knative/spread.go", tests: knative,
