@@ -448,7 +448,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "let a stranger have an instance that holds chunks", file: "internal/node/session.go", tests: "./internal/node",
-		old: `if n.cfg.Loyal && n.store`, new: `if false && n.store`,
+		old: `another := n.cfg.Loyal && n.store`, new: `another := false && n.store`,
 	},
 	{
 		name: "greet a proxy that was not called", file: "internal/node/inbound.go", tests: "./cmd/infinicache-node",
