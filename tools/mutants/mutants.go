@@ -396,8 +396,8 @@ var mutants = []mutant{
 		old: `context.WithTimeout(context.WithoutCancel(ctx), admitPatience)`, new: `context.WithTimeout(ctx, admitPatience)`,
 	},
 	{
-		name: "admit a node before its update is done", file: "internal/deploy/lambda/change.go", tests: lambda,
-		old: `case f.state != types.StatePending && f.lastUpdate != types.LastUpdateStatusInProgress:`, new: `default:`,
+		name: "admit a node before its update is done", file: "internal/deploy/lambda/settings.go", tests: lambda,
+		old: `f.state == types.StatePending || f.lastUpdate == types.LastUpdateStatusInProgress`, new: `false && f.state == types.StatePending`,
 	},
 	{
 		name: "call as fast as one can", file: "internal/deploy/lambda/pace.go", tests: lambda,
