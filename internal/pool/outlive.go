@@ -78,6 +78,10 @@ func (p *Pool) Release(node uint32, id wire.Instance, left time.Duration) {
 	}
 }
 
+// Replaced tells, by a token, that a node was about to be invoked whose instance
+// another one has outlived: others of the pool are likely to be in that state.
+func (p *Pool) Replaced() <-chan struct{} { return p.replaced }
+
 // ReleaseFor is how long an instance has that is released because another one takes
 // its place.
 const ReleaseFor = 25 * time.Second
@@ -95,6 +99,10 @@ func (n *node) outlived(ctx context.Context) bool {
 		return false
 	}
 	n.pool.releaseInTurn(n.id, id)
+	select {
+	case n.pool.replaced <- struct{}{}:
+	default: // somebody was told already
+	}
 	return true
 }
 

@@ -143,13 +143,14 @@ type Pool struct {
 
 	releasing sync.Mutex // while it is counted who gives way; taken before that of a node
 
-	work   sync.WaitGroup // invocations
-	lost   atomic.Uint64  // instances
-	lots   atomic.Uint32  // numbers given out
-	links  atomic.Uint64  // numbers given out
-	calls  atomic.Uint64  // numbers given out
-	live   atomic.Bool    // an earlier reign ended with sessions running
-	blocks sync.Pool      // of *relayed: blocks between instances
+	work     sync.WaitGroup // invocations
+	lost     atomic.Uint64  // instances
+	lots     atomic.Uint32  // numbers given out
+	links    atomic.Uint64  // numbers given out
+	calls    atomic.Uint64  // numbers given out
+	replaced chan struct{}  // see Replaced; capacity 1
+	live     atomic.Bool    // an earlier reign ended with sessions running
+	blocks   sync.Pool      // of *relayed: blocks between instances
 }
 
 // New makes a pool whose nodes all sleep. All complaints about cfg come at once.
@@ -171,7 +172,7 @@ func New(cfg Config) (*Pool, error) {
 	if err := cfg.check(); err != nil {
 		return nil, fmt.Errorf("pool: %w", err)
 	}
-	p := &Pool{cfg: cfg, log: cfg.Logger, start: time.Now(), removed: map[uint32]uint64{}}
+	p := &Pool{replaced: make(chan struct{}, 1), cfg: cfg, log: cfg.Logger, start: time.Now(), removed: map[uint32]uint64{}}
 	p.linger, _ = cfg.lingerOn() // check found no fault in it
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)

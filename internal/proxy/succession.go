@@ -22,13 +22,17 @@ func (p *Proxy) succeed() {
 	tick := time.NewTicker(succeedEvery)
 	defer tick.Stop()
 	for {
+		// Asking wakes: so nodes that sleep are looked at only if something has changed.
+		sleeping := false
 		select {
 		case <-tick.C:
+		case <-p.pool.Replaced():
+			sleeping = true
 		case <-p.ctx.Done():
 			return
 		}
 		for node := range uint32(p.pool.Nodes()) {
-			if p.ctx.Err() == nil && p.pool.InSession(node) {
+			if p.ctx.Err() == nil && (sleeping || p.pool.InSession(node)) {
 				p.replace(node)
 			}
 		}

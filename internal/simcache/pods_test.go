@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/infinicache/infinicache"
 	"github.com/infinicache/infinicache/internal/pricing"
 	"github.com/infinicache/infinicache/internal/proxy"
 )
@@ -94,6 +95,20 @@ func TestHeldNodesAreAlwaysInSession(t *testing.T) {
 	})
 }
 
+// putTen stores ten objects of 3 MiB and gives them by key.
+func putTen(t *testing.T, c *infinicache.Client) map[string][]byte {
+	t.Helper()
+	objects := map[string][]byte{}
+	for i := range 10 {
+		key := fmt.Sprint("k", i)
+		objects[key] = content(uint64(i), 3<<20+i)
+		if _, err := c.PutBytes(t.Context(), key, objects[key]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return objects
+}
+
 // What is deployed changes for all nodes at once, and nobody drains them before: the
 // old instances stay for as long as their sessions, and hand over one by one.
 func TestRolloutHandsOver(t *testing.T) {
@@ -112,14 +127,7 @@ func TestRolloutHandsOver(t *testing.T) {
 					c.Pool.Hold, c.Pool.Linger = tt.hold, pricing.Fixed(tt.linger)
 				}})
 				c := w.Client()
-				objects := map[string][]byte{}
-				for i := range 10 {
-					key := fmt.Sprint("k", i)
-					objects[key] = content(uint64(i), 3<<20+i)
-					if _, err := c.PutBytes(t.Context(), key, objects[key]); err != nil {
-						t.Fatal(err)
-					}
-				}
+				objects := putTen(t, c)
 				time.Sleep(time.Minute)
 				old := map[*Instance]bool{}
 				for node := range 8 {
@@ -176,14 +184,7 @@ func TestPlatformThatLiesAboutTheNextInstance(t *testing.T) {
 					c.Pool.Hold, c.Pool.Linger = tt.hold, pricing.Fixed(tt.linger)
 				}})
 				c := w.Client()
-				objects := map[string][]byte{}
-				for i := range 10 {
-					key := fmt.Sprint("k", i)
-					objects[key] = content(uint64(i), 3<<20+i)
-					if _, err := c.PutBytes(t.Context(), key, objects[key]); err != nil {
-						t.Fatal(err)
-					}
-				}
+				objects := putTen(t, c)
 				time.Sleep(time.Minute)
 				asked := 0
 				w.Platform.Mislead(func(int) string {
