@@ -80,7 +80,7 @@ func (c *knativeConfig) declare(f *flags) {
 	set.StringVar(&c.admin, "admin", "", "`ADDR` of the proxy's admin door, to drain nodes before they are replaced")
 	set.BoolVar(&c.undrained, "undrained", false, "replace and delete nodes without draining them, although what they hold may be lost")
 	add(f, &c.atOnce, "at-once", number(1, knative.ManyNodes), "how many nodes are replaced at the same time")
-	add(f, &c.patience, "patience", duration(time.Second, time.Hour), "how long a service may take to become ready")
+	add(f, &c.patience, "patience", duration(time.Second, time.Hour), "how long a service may take to become ready, and a next old pod to go before the proxy restarts")
 	c.json = jsonFlag(f.cmd)
 	f.together(func() {
 		modes := []string{}

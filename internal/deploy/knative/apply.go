@@ -14,8 +14,9 @@ import (
 // Apply carries out a plan and waits until all nodes' services and the proxy are
 // ready. New nodes come first and leaving ones go last, so that the proxy never has a
 // node without a service. Services whose pods are replaced are updated a few at once,
-// drained before. After a failure, plan and apply again: what is done is not done
-// twice.
+// drained before, and the proxy is not restarted while pods of earlier revisions may
+// still have something to hand over, which they can only with its help. After a
+// failure, plan and apply again: what is done is not done twice.
 func (d *Deployer) Apply(ctx context.Context, plan *Plan) error {
 	var before, create, roll, after, leave []step
 	for _, s := range plan.steps {
@@ -43,6 +44,11 @@ func (d *Deployer) Apply(ctx context.Context, plan *Plan) error {
 	}
 	if err := d.drainLeaving(ctx, leave); err != nil {
 		return err
+	}
+	if slices.ContainsFunc(after, step.restartsProxy) {
+		if err := d.awaitHandover(ctx); err != nil {
+			return err
+		}
 	}
 	if err := d.applyAll(ctx, after); err != nil {
 		return err

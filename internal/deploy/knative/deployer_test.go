@@ -132,6 +132,60 @@ func TestRollout(t *testing.T) {
 	}
 }
 
+// TestProxyWaitsForHandover has a rollout and a change of the proxy in one deployment:
+// while pods of the revision before may still be handing over, the proxy stays.
+func TestProxyWaitsForHandover(t *testing.T) {
+	const earlier = "/api/v1/namespaces/default/pods/cache-1-00001"
+	for _, stays := range []bool{false, true} {
+		s := newAPIServer(t)
+		s.controller = func(u *unstructured.Unstructured) {
+			if allReady(u); isNode(u) {
+				u.Object["status"].(m)["latestReadyRevisionName"] = fmt.Sprintf("%s-%05d", u.GetName(), u.GetGeneration())
+			}
+		}
+		p := load(t, "small.yaml")
+		if err := deployPool(t, deployerFor(t, s, p, nil)); err != nil {
+			t.Fatal(err)
+		}
+		for _, revision := range []string{"cache-1-00001", "cache-1-00002"} {
+			s.put("/api/v1/namespaces/default/pods/"+revision, m{
+				"kind": "Pod", "apiVersion": "v1", "status": m{"phase": "Running"},
+				"metadata": m{"name": revision, "labels": m{PoolLabel: "cache", NodeLabel: "1", revisionLabel: revision}},
+			})
+		}
+		s.changed()
+		looks := 0
+		s.refuse = func(method, path string) (int, string) {
+			if method == http.MethodGet && strings.HasSuffix(path, "/pods") {
+				if looks++; looks == 3 && !stays {
+					delete(s.objects, earlier)
+					s.calls = append(s.calls, "gone cache-1-00001")
+				}
+			}
+			return 0, ""
+		}
+
+		p.Image, p.ProxyFlags = "dev.local/infinicache-node:v2", []string{"--shape=1+1"}
+		var told []string
+		d := deployerFor(t, s, p, nil)
+		d.progress = func(line string) { told = append(told, line) }
+		if err := deployPool(t, d); err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"update ksvc cache-0", "update ksvc cache-1", "gone cache-1-00001", "update configmap cache-proxy", "update statefulset cache-proxy"}
+		if stays {
+			want = slices.Delete(want, 2, 3)
+		}
+		if diff := cmp.Diff(want, s.changed()); diff != "" {
+			t.Errorf("stays %t: calls (-want +got):\n%s", stays, diff)
+		}
+		lines := strings.Join(told, "\n")
+		if !strings.Contains(lines, "waits for 1 pods of earlier revisions: cache-1-00001") || strings.Contains(lines, "still there") != stays {
+			t.Errorf("stays %t: told\n%s", stays, lines)
+		}
+	}
+}
+
 // TestChangeWithoutRestart sees that nodes whose pods stay are not drained.
 func TestChangeWithoutRestart(t *testing.T) {
 	s := newAPIServer(t)

@@ -19,7 +19,7 @@ type step struct {
 
 // node is the number of the node whose service the step is about, -1 if it is
 // about none.
-func (s *step) node() int {
+func (s step) node() int {
 	if !isNode(s.object) {
 		return -1
 	}
@@ -37,8 +37,13 @@ func nodeOf(u *unstructured.Unstructured) int {
 }
 
 // rolls tells whether the step replaces the pods of a node.
-func (s *step) rolls() bool {
+func (s step) rolls() bool {
 	return s.Action == deploy.Update && s.node() >= 0 && restarts(s.Fields)
+}
+
+// restartsProxy tells whether the step replaces the proxy's pod.
+func (s step) restartsProxy() bool {
+	return s.Action == deploy.Update && s.object.GetKind() == statefulSets.kind && restarts(s.Fields)
 }
 
 // Plan is what a deployment would change. It is made by asking the cluster, which

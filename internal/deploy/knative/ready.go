@@ -177,6 +177,63 @@ func (d *Deployer) unreadyError(ctx context.Context, waiting map[int]readiness) 
 	return errors.Join(faults...)
 }
 
+// awaitHandover waits until no node has pods of earlier revisions: they have handed
+// over what they held, and the autoscaler has taken them. It does so for as long as
+// their number goes down within the deployer's patience: where the autoscaler looks back
+// further than that, they stay, and hold nothing any more.
+func (d *Deployer) awaitHandover(ctx context.Context) error {
+	const few = 5
+	fewest, since := 0, time.Now()
+	for {
+		earlier, err := d.earlierPods(ctx)
+		if err != nil {
+			return err
+		}
+		n := len(earlier)
+		if n == 0 {
+			return nil
+		}
+		names := strings.Join(earlier[:min(n, few)], ", ")
+		if fewest == 0 || n < fewest {
+			fewest, since = n, time.Now()
+			d.tell("the proxy waits for %d pods of earlier revisions: %s", n, names)
+		}
+		if time.Since(since) >= d.patience {
+			d.tell("%d pods of earlier revisions are still there after %v, the proxy goes on: %s", n, d.patience, names)
+			return nil
+		}
+		if err := pause(ctx, d.every); err != nil {
+			return err
+		}
+	}
+}
+
+// earlierPods are the names of nodes' pods that are not of the revision that their
+// service gives requests to.
+func (d *Deployer) earlierPods(ctx context.Context) ([]string, error) {
+	list, err := d.cluster.list(ctx, nodeServices, d.pool.Namespace, d.pool.mine())
+	if err != nil {
+		return nil, err
+	}
+	latest := map[int]string{} // by node
+	for i := range list {
+		latest[nodeOf(&list[i])], _, _ = unstructured.NestedString(list[i].Object, "status", "latestReadyRevisionName")
+	}
+	list, err = d.cluster.list(ctx, pods, d.pool.Namespace, d.pool.mine()+","+revisionLabel)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for i := range list {
+		phase, _, _ := unstructured.NestedString(list[i].Object, "status", "phase")
+		now, ok := latest[nodeOf(&list[i])]
+		if runs := phase == "Running"; ok && runs && now != "" && list[i].GetLabels()[revisionLabel] != now {
+			names = append(names, list[i].GetName())
+		}
+	}
+	return names, nil
+}
+
 // awaitProxy waits until the proxy can be used.
 func (d *Deployer) awaitProxy(ctx context.Context) error {
 	deadline := time.Now().Add(d.patience)

@@ -122,7 +122,7 @@ func (p *pool) connect() {
 	}
 	// Where the way to a service is made only now, or there is none, a connection may
 	// end elsewhere, so that it proves nothing.
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end) && p.t.Context().Err() == nil; {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end) && p.t.Context().Err() == nil; {
 		if _, err = p.ask(); err == nil {
 			return
 		}

@@ -49,15 +49,21 @@ func TestRollout(t *testing.T) {
 	p.verdict(l)
 	p.settled()
 
+	undrained := func(what string, change fields, image string) {
+		t.Helper()
+		p.write(change)
+		began := time.Now()
+		p.under(mixed, l, func() {
+			p.deploy("--undrained")
+			p.overlapped(image)
+		})
+		report(t, "rollout by deploy --undrained, "+what, "%v; objects kept: %s", time.Since(began).Round(time.Second), kept(t, l, c, keys))
+		p.verdict(l)
+		p.settled()
+	}
+	undrained("and of the proxy", fields{"image": at.nodeImages[1], "keep": "warm"}, at.nodeImages[1])
 	// Without sessions that last, an old instance is found when the node is next asked.
-	p.write(fields{"image": at.nodeImages[1], "keep": "warm"})
-	began = time.Now()
-	p.under(mixed, l, func() {
-		p.deploy("--undrained")
-		p.overlapped(at.nodeImages[1])
-	})
-	report(t, "rollout by deploy --undrained, keep: warm", "%v; objects kept: %s", time.Since(began).Round(time.Second), kept(t, l, c, keys))
-	p.verdict(l)
+	undrained("keep: warm", fields{"image": at.nodeImages[0]}, at.nodeImages[0])
 }
 
 // applyPrinted applies the services that the command prints, as kubectl apply would.
