@@ -476,7 +476,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "do not seek an instance that went astray", file: "internal/pool/astray.go", tests: "./internal/pool",
-		old: `if !ok || !n.seeks() {`, new: `if true {`,
+		old: `if !ok || !n.seeks() {`, new: `if !ok || true {`,
 	},
 	{
 		name: "seek an instance that is gone for ever", file: "internal/pool/astray.go", tests: "./internal/pool",
