@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
+	"net/netip"
 	"time"
 
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
@@ -129,10 +131,26 @@ func onKnative(pool *deployknative.Pool) *deployment {
 		return knative.New(knative.Config{
 			Host:    pool.Prefix + "%d." + pool.Namespace + ".svc." + pool.ClusterDomain,
 			Gateway: pool.Gateway, Session: max(pool.Timeout.Duration-sessionMargin, time.Second),
-			Memory: int64(pool.Memory), Notice: d.notice, Price: price,
+			Memory: int64(pool.Memory), Notice: d.notice, Price: price, Instances: podsOf(pool),
 		})
 	}
 	return d
+}
+
+// podsOf asks the cluster's DNS for the addresses of all pods of a pool; nil
+// where they have none.
+func podsOf(pool *deployknative.Pool) func(context.Context) ([]netip.AddrPort, error) {
+	if pool.CloudRun != nil {
+		return nil
+	}
+	return func(ctx context.Context) ([]netip.AddrPort, error) {
+		addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", pool.InstancesHost())
+		all := make([]netip.AddrPort, len(addrs))
+		for i, addr := range addrs {
+			all[i] = netip.AddrPortFrom(addr.Unmap(), deployknative.InstancePort)
+		}
+		return all, err
+	}
 }
 
 // declarePool declares the flag of the pool file, which says what other flags would.

@@ -53,6 +53,12 @@ type Overlapping interface {
 	// be given, as its hello says it; empty if the platform has none or cannot tell.
 	// It may start one.
 	Next(ctx context.Context, node int) (string, error)
+
+	// InvokeInstance is InvokeInbound of one instance, by the identity that Next would
+	// say, though the next session would be another's. The error is NotFound if that
+	// instance is not there any more, or the platform has no way to it. called may be
+	// nil.
+	InvokeInstance(ctx context.Context, node int, instance string, payload []byte, called func(wire.Call)) (Outcome, error)
 }
 
 // Outcome is what the platform tells of one session. A field that the platform

@@ -23,16 +23,26 @@ const (
 	maxAnswered = 8
 )
 
-// runInvocation runs one session of a node. Where instances do not dial the proxy,
-// it dials those that call.
+// runInvocation runs one session of a node.
 func (p *Pool) runInvocation(ctx context.Context, node uint32, payload []byte) (platform.Outcome, error) {
 	if p.cfg.Address != "" {
 		return p.cfg.Driver.Invoke(ctx, int(node), payload)
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, called, cancel := p.answering(ctx, node)
 	defer cancel()
+	return p.cfg.Driver.(platform.Inbound).InvokeInbound(ctx, int(node), payload, called)
+}
+
+// answering takes the calls of the instances of one session, and dials them, where
+// instances do not dial the proxy; called is nil where they do. The context is for
+// that session, and cancel for its end.
+func (p *Pool) answering(ctx context.Context, node uint32) (_ context.Context, called func(wire.Call), cancel func()) {
+	ctx, cancel = context.WithCancel(ctx)
+	if p.cfg.Address != "" {
+		return ctx, nil, cancel
+	}
 	answered := make(chan struct{}, maxAnswered)
-	return p.cfg.Driver.(platform.Inbound).InvokeInbound(ctx, int(node), payload, func(c wire.Call) {
+	return ctx, func(c wire.Call) {
 		select {
 		case answered <- struct{}{}:
 			p.work.Go(func() {
@@ -42,7 +52,7 @@ func (p *Pool) runInvocation(ctx context.Context, node uint32, payload []byte) (
 		default:
 			p.log.Warn("too many calls in one session", "node", node, "address", c.Address)
 		}
-	})
+	}, cancel
 }
 
 // answerCall dials an instance that called and serves the link, which may outlive

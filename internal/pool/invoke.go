@@ -123,7 +123,7 @@ func (s *seat) runSession(ctx context.Context, session uint64, cause lifecycle.C
 		ctx, cancel = context.WithTimeout(ctx, longest+overrun)
 		defer cancel()
 	}
-	out, err := n.pool.runInvocation(ctx, n.id, payload)
+	out, err := s.play(ctx, payload)
 	var failed *platform.Error
 	if errors.As(err, &failed) {
 		out = failed.Outcome
@@ -144,6 +144,19 @@ func (s *seat) runSession(ctx context.Context, session uint64, cause lifecycle.C
 	n.pool.log.Debug("session over", "node", n.id, "session", session, "instance", ret.Instance,
 		"reason", ret.Reason, "requests", ret.Requests, "billed", out.Billed)
 	return lifecycle.OK, out, nil
+}
+
+// play runs a session, of an instance that went astray if there is one.
+func (s *seat) play(ctx context.Context, payload []byte) (platform.Outcome, error) {
+	if s == s.n.ordinary() {
+		if id, yes := s.n.astray(ctx); yes {
+			out, err := s.n.pool.runAstray(ctx, s.n.id, id, payload)
+			if !errors.Is(err, platform.NotFound) {
+				return out, err
+			}
+		}
+	}
+	return s.n.pool.runInvocation(ctx, s.n.id, payload)
 }
 
 // encode is an invocation's payload, signed by a proxy that has an identity.

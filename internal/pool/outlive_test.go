@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/infinicache/infinicache/internal/platform"
 	"github.com/infinicache/infinicache/internal/pool"
 	"github.com/infinicache/infinicache/internal/wire"
 )
@@ -65,5 +66,63 @@ func TestReleasedInstanceIsWaitedFor(t *testing.T) {
 		synctest.Wait()
 		r.store(0, wire.Chunk{Version: 3}, 100)
 		_, _ = r.join(r.invoked(), 2, 0, 0)
+	})
+}
+
+// One whose link is cut while another stands ready is invoked by itself, while it is
+// there to be found.
+func TestOutlivedInstanceWithoutLinkIsSought(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		next, there wire.Instance
+		sessions    int
+		speaks      byte
+		sought      int64
+	}{
+		{"it is there", wire.Instance{2}, wire.Instance{1}, 1, 1, 1},
+		{"it is gone", wire.Instance{2}, wire.Instance{}, 3, 2, 2},
+		{"it is the next", wire.Instance{1}, wire.Instance{1}, 1, 1, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubbleWith(t, pool.Config{Nodes: 1, WarmEvery: -1}, func(t *testing.T, r *rig) {
+				a := r.holding()
+				a.nc.Close()
+				synctest.Wait()
+				r.next.Store(tt.next.String())
+				r.there.Store(tt.there.String())
+				for range tt.sessions {
+					r.pool.Seek(0)
+					s := r.invoked()
+					b, _ := r.join(s, tt.speaks, 0, 0)
+					r.sleep(s, b, 0)
+				}
+				if n := r.sought.Load(); n != tt.sought {
+					t.Errorf("it was sought %d times, want %d", n, tt.sought)
+				}
+			})
+		})
+	}
+}
+
+// One that is there and plays no session, for whatever reason, does not keep the node
+// from its next one for long.
+func TestInstanceThatFailsIsNotSoughtForEver(t *testing.T) {
+	bubbleWith(t, pool.Config{Nodes: 1, WarmEvery: -1}, func(t *testing.T, r *rig) {
+		a := r.holding()
+		a.nc.Close()
+		synctest.Wait()
+		r.next.Store(wire.Instance{2}.String())
+		r.there.Store(wire.Instance{1}.String())
+		for range 2 {
+			r.store(0, wire.Chunk{Version: 2}, 100)
+			r.invoked().over <- &platform.Error{Kind: platform.Unavailable}
+			synctest.Wait()
+			time.Sleep(time.Minute) // the node rests
+		}
+		r.store(0, wire.Chunk{Version: 2}, 100)
+		_, _ = r.join(r.invoked(), 2, 0, 0)
+		if n := r.sought.Load(); n != 2 {
+			t.Errorf("it was sought %d times, want 2", n)
+		}
 	})
 }

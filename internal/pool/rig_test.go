@@ -79,11 +79,22 @@ func bubbleWith(t *testing.T, cfg pool.Config, test func(t *testing.T, r *rig)) 
 type driver struct {
 	sessions chan *session
 	next     atomic.Value // string: what Next answers
+	there    atomic.Value // string: the instance that InvokeInstance finds
+	sought   atomic.Int64 // how often it was asked for one
 }
 
 func (d *driver) Next(context.Context, int) (string, error) {
 	id, _ := d.next.Load().(string)
 	return id, nil
+}
+
+// InvokeInstance finds the instances that there are.
+func (d *driver) InvokeInstance(ctx context.Context, node int, instance string, payload []byte, _ func(wire.Call)) (platform.Outcome, error) {
+	there, _ := d.there.Load().(string)
+	if d.sought.Add(1); there != instance {
+		return platform.Outcome{}, &platform.Error{Kind: platform.NotFound, Node: node}
+	}
+	return d.Invoke(ctx, node, payload)
 }
 
 type session struct {

@@ -100,6 +100,16 @@ func (p *Platform) Invoke(ctx context.Context, number int, payload []byte) (plat
 
 // InvokeInbound implements platform.Inbound.
 func (p *Platform) InvokeInbound(_ context.Context, number int, payload []byte, called func(wire.Call)) (platform.Outcome, error) {
+	return p.invoke(number, payload, called, func() (*Instance, bool, error) { return p.pick(number) })
+}
+
+// InvokeInstance implements platform.Overlapping.
+func (p *Platform) InvokeInstance(_ context.Context, number int, instance string, payload []byte, called func(wire.Call)) (platform.Outcome, error) {
+	return p.invoke(number, payload, called, func() (*Instance, bool, error) { return p.find(number, instance) })
+}
+
+// invoke runs a session of the instance that choose gives, with p.mu held.
+func (p *Platform) invoke(number int, payload []byte, called func(wire.Call), choose func() (i *Instance, cold bool, err error)) (platform.Outcome, error) {
 	p.mu.Lock()
 	p.invokes++
 	if p.throttle > 0 {
@@ -108,10 +118,11 @@ func (p *Platform) InvokeInbound(_ context.Context, number int, payload []byte, 
 		p.mu.Unlock()
 		return platform.Outcome{}, &platform.Error{Kind: platform.Throttled, Node: number}
 	}
-	i, cold, err := p.pick(number)
-	if errors.Is(err, platform.Throttled) {
+	i, cold, err := choose()
+	var kind platform.Kind
+	if errors.As(err, &kind) {
 		p.mu.Unlock()
-		return platform.Outcome{}, &platform.Error{Kind: platform.Throttled, Node: number}
+		return platform.Outcome{}, &platform.Error{Kind: kind, Node: number}
 	}
 	if err != nil {
 		p.mu.Unlock()
@@ -190,6 +201,20 @@ func (p *Platform) pick(number int) (i *Instance, cold bool, err error) {
 	}
 	i, err = p.start(number)
 	return i, true, err
+}
+
+// find finds one instance, if it is idle. p.mu is held.
+func (p *Platform) find(number int, id string) (i *Instance, cold bool, err error) {
+	for _, i := range p.instances[number] {
+		switch {
+		case !p.pods || i.run.Instance().String() != id:
+		case i.busy || i.leaving:
+			return nil, false, platform.Throttled
+		default:
+			return i, false, nil
+		}
+	}
+	return nil, false, platform.NotFound
 }
 
 // start starts an instance. p.mu is held.

@@ -2,6 +2,7 @@ package simcache
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -263,6 +264,66 @@ func TestSleepersDoNotGiveWayAllAtOnce(t *testing.T) {
 				t.Errorf("%d objects lost, %d notices", st.ObjectsLost, st.Notices)
 			}
 			t.Logf("%d reads were too early", late)
+		})
+	}
+}
+
+// What is deployed changes while the proxy is away, or the proxy is restarted in the
+// middle of it: it finds the old instances, which nobody else gives a session any more.
+func TestRolloutWithoutTheProxy(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		warm   time.Duration
+		linger time.Duration
+		hold   bool
+		after  time.Duration // from the change to the proxy's end; below 0 it comes after that
+	}{
+		{"of nodes that are held", 2 * time.Second, time.Hour, true, -time.Second},
+		{"of nodes that are held, in the middle", 2 * time.Second, time.Hour, true, 15 * time.Second},
+		{"of nodes that are kept warm", 10 * time.Second, 500 * time.Millisecond, false, -time.Second},
+		{"of nodes that are kept warm, in the middle", 10 * time.Second, 500 * time.Millisecond, false, 5 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := journalled(t, Config{Nodes: 8, Pods: true, Warm: tt.warm, Proxy: func(c *proxy.Config) {
+					c.Pool.Hold, c.Pool.Linger = tt.hold, pricing.Fixed(tt.linger)
+				}})
+				c := w.Client()
+				objects := putTen(t, c)
+				time.Sleep(time.Minute)
+				outlive := func() {
+					for node := range 8 {
+						w.Platform.Outlive(node)
+					}
+				}
+				if tt.after >= 0 {
+					outlive()
+					time.Sleep(tt.after)
+				}
+				w.Kill()
+				if tt.after < 0 {
+					time.Sleep(-tt.after)
+					outlive()
+				}
+				time.Sleep(5 * time.Second)
+				w.Restart()
+				for round := range 30 {
+					time.Sleep(10 * time.Second)
+					for key, want := range objects {
+						got, err := c.GetBytes(t.Context(), key)
+						if err != nil && !errors.Is(err, infinicache.ErrNotFound) && round < 6 {
+							continue // its nodes wait for their turn to give way
+						}
+						if err != nil || !bytes.Equal(got, want) {
+							t.Fatalf("round %d, %s: %v, equal %v", round, key, err, bytes.Equal(got, want))
+						}
+					}
+				}
+				if st := w.Proxy.Status(); st.ObjectsLost > 0 {
+					t.Errorf("%d objects lost", st.ObjectsLost)
+				}
+				w.NothingUnexplained()
+			})
 		})
 	}
 }

@@ -223,6 +223,20 @@ func (c *claim) Invoke(ctx context.Context, number int, payload []byte) (platfor
 
 // InvokeInbound implements platform.Inbound.
 func (c *claim) InvokeInbound(ctx context.Context, number int, payload []byte, called func(wire.Call)) (platform.Outcome, error) {
+	return c.alive(number, func() (platform.Outcome, error) {
+		return c.Platform.InvokeInbound(ctx, number, payload, called)
+	})
+}
+
+// InvokeInstance implements platform.Overlapping.
+func (c *claim) InvokeInstance(ctx context.Context, number int, instance string, payload []byte, called func(wire.Call)) (platform.Outcome, error) {
+	return c.alive(number, func() (platform.Outcome, error) {
+		return c.Platform.InvokeInstance(ctx, number, instance, payload, called)
+	})
+}
+
+// alive invokes for as long as the proxy lives.
+func (c *claim) alive(number int, invoke func() (platform.Outcome, error)) (platform.Outcome, error) {
 	gone := func() (platform.Outcome, error) {
 		return platform.Outcome{}, &platform.Error{Kind: platform.Canceled, Node: number, Err: errDead}
 	}
@@ -233,7 +247,7 @@ func (c *claim) InvokeInbound(ctx context.Context, number int, payload []byte, c
 	}
 	ended := make(chan answer, 1)
 	go func() {
-		out, err := c.Platform.InvokeInbound(ctx, number, payload, called)
+		out, err := invoke()
 		ended <- answer{out, err}
 	}()
 	select {

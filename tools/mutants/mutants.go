@@ -475,10 +475,27 @@ var mutants = []mutant{
 		old: `if s == n.ordinary() && n.outlived(ctx) {`, new: `if false {`,
 	},
 	{
+		name: "do not seek an instance that went astray", file: "internal/pool/astray.go", tests: "./internal/pool",
+		old: `if !ok || !n.seeks() {`, new: `if !ok || true {`,
+	},
+	{
+		name: "seek an instance that is gone for ever", file: "internal/pool/astray.go", tests: "./internal/pool",
+		old: `	i.reached++
+	n.pool`, new: `	n.pool`,
+	},
+	{
 		name: "take a queue-proxy that is not ready for one that drains", file: "cmd/infinicache-node/queue.go", tests: "./cmd/infinicache-node",
 		old: ` && strings.Contains(string(text), draining)`, new: ` && !strings.Contains(string(text), "nothing")`,
 	},
 	// Deployment to Knative.
+	{
+		name: "restart the proxy while pods hand over", file: "internal/deploy/knative/apply.go", tests: knative,
+		old: `if slices.ContainsFunc(after, step.restartsProxy) {`, new: `if false {`,
+	},
+	{
+		name: "wait for ever for pods that stay", file: "internal/deploy/knative/ready.go", tests: knative,
+		old: `if time.Since(since) >= d.patience {`, new: `if time.Since(since) < 0 {`,
+	},
 	{
 		name: "leave out spread that is required", file: "internal/deploy/knative/spread.go", tests: knative,
 		old: `if d.pool.Spread != Preferred {`, new: `if d.pool.Spread == None {`,

@@ -64,15 +64,15 @@ func TestDeployFromNothing(t *testing.T) {
 	if calls := s.changed(); len(calls) > 0 {
 		t.Errorf("planning changes the cluster: %q", calls)
 	}
-	if n := len(plan.Changes()); n != 11 || len(plan.Restarts()) > 0 {
-		t.Errorf("the plan has %d changes and restarts %v, want 11 and none", n, plan.Restarts())
+	if n := len(plan.Changes()); n != 12 || len(plan.Restarts()) > 0 {
+		t.Errorf("the plan has %d changes and restarts %v, want 12 and none", n, plan.Restarts())
 	}
 	if err := d.Apply(t.Context(), plan); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{
 		"create serviceaccount cache-node", "create serviceaccount cache-proxy",
-		"create networkpolicy cache-nodes", "create networkpolicy cache-proxy", "create poddisruptionbudget cache-nodes",
+		"create networkpolicy cache-nodes", "create networkpolicy cache-proxy", "create poddisruptionbudget cache-nodes", "create service cache-instances",
 		"create service cache-proxy", "create service cache-links",
 		"create ksvc cache-0", "create ksvc cache-1",
 		"create configmap cache-proxy", "create statefulset cache-proxy",
@@ -432,7 +432,7 @@ func TestDestroy(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := []string{
-			"delete cache-proxy", "delete cache-0", "delete cache-1", "delete cache-links", "delete cache-proxy", "delete cache-proxy",
+			"delete cache-proxy", "delete cache-0", "delete cache-1", "delete cache-instances", "delete cache-links", "delete cache-proxy", "delete cache-proxy",
 			"delete cache-nodes", "delete cache-proxy", "delete cache-nodes", "delete cache-node", "delete cache-proxy",
 		}
 		if data {

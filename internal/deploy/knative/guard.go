@@ -5,9 +5,13 @@ import "k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 // Ports of the queue-proxy that Knative puts beside every node: HTTP, HTTP/2, HTTPS
 // and two for metrics, which the autoscaler reads.
 var (
-	queueProxyHTTP    = []int{8012, 8013, 8112}
+	queueProxyHTTP    = []int{8012, InstancePort, 8112}
 	queueProxyMetrics = []int{9090, 9091}
 )
+
+// InstancePort is where queue-proxy takes requests for a node's pod, by HTTP/2 or
+// HTTP/1.1; a service that does not speak HTTP/2 has them at 8012.
+const InstancePort = 8013
 
 // budget bounds how many nodes a drain of machines takes at once. The proxy has
 // none: with one replica it would either forbid to drain its machine or say nothing.

@@ -75,6 +75,21 @@ func (p *Pool) node(node int) *unstructured.Unstructured {
 	})
 }
 
+// instanceService lists the nodes' pods, those included that Knative leads to no more:
+// the proxy looks there for one that still holds something.
+func (p *Pool) instanceService() *unstructured.Unstructured {
+	return object(m{
+		"apiVersion": "v1", "kind": "Service",
+		"metadata": p.metadata(p.instancesName(), partNode),
+		"spec": m{
+			"clusterIP":                "None",
+			"selector":                 p.selector(partNode),
+			"publishNotReadyAddresses": true,
+			"ports":                    l{m{"name": "http2", "port": InstancePort, "targetPort": InstancePort, "protocol": "TCP"}},
+		},
+	})
+}
+
 // isNode tells whether an object is a node's service.
 func isNode(u *unstructured.Unstructured) bool {
 	return u.GetKind() == "Service" && u.GroupVersionKind().Group == servingGroup

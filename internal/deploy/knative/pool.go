@@ -134,5 +134,14 @@ func (p *Pool) NodeHost(node int) string {
 // ProxyName is the name of the proxy's StatefulSet, and of its service for clients.
 func (p *Pool) ProxyName() string { return p.Prefix + "proxy" }
 
+// instancesName is the name of the service that lists the nodes' pods.
+func (p *Pool) instancesName() string { return p.Prefix + "instances" }
+
+// InstancesHost is a name for the addresses of all nodes' pods, where their
+// queue-proxies take requests at InstancePort.
+func (p *Pool) InstancesHost() string {
+	return fmt.Sprintf("%s.%s.svc.%s", p.instancesName(), p.Namespace, p.ClusterDomain)
+}
+
 // linksName is the name of the proxy's service for links.
 func (p *Pool) linksName() string { return p.Prefix + "links" }

@@ -28,6 +28,7 @@ func (p *Pool) surroundings() []*unstructured.Unstructured {
 		p.nodePolicy(),
 		p.proxyPolicy(),
 		p.budget(),
+		p.instanceService(),
 		p.clientService(),
 		p.linkService(),
 	}

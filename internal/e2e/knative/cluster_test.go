@@ -5,6 +5,7 @@ package knative
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -14,9 +15,12 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -204,6 +208,18 @@ func (c *cluster) volume(ctx context.Context, claim string) error {
 			return fmt.Errorf("claim %s is %s: %w", claim, got.Status.Phase, ctx.Err())
 		}
 	}
+}
+
+// apply does what kubectl apply --server-side does with an object.
+func (c *cluster) apply(ctx context.Context, u *unstructured.Unstructured) error {
+	text, err := json.Marshal(u.Object)
+	if err != nil {
+		return err
+	}
+	kind, _ := meta.UnsafeGuessKindToResource(u.GroupVersionKind())
+	force := true
+	_, err = c.any.Resource(kind).Namespace(c.namespace).Patch(ctx, u.GetName(), types.ApplyPatchType, text, metav1.PatchOptions{FieldManager: "e2e", Force: &force})
+	return err
 }
 
 // pods are those that a selector matches, the ending ones too.

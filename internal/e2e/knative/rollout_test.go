@@ -3,14 +3,11 @@
 package knative
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
 	"github.com/infinicache/infinicache/internal/ledger"
@@ -38,7 +35,7 @@ func TestRollout(t *testing.T) {
 	began = time.Now()
 	var overlap int
 	p.under(mixed, l, func() {
-		p.applyPrinted()
+		p.applyPrinted("node")
 		overlap = p.overlapped(at.nodeImages[0])
 	})
 	report(t, "rollout by kubectl apply, handed over", "%v; %d nodes had two pods at a time; objects kept: %s",
@@ -64,40 +61,47 @@ func TestRollout(t *testing.T) {
 	undrained("and of the proxy", fields{"image": at.nodeImages[1], "keep": "warm"}, at.nodeImages[1])
 	// Without sessions that last, an old instance is found when the node is next asked.
 	undrained("keep: warm", fields{"image": at.nodeImages[0]}, at.nodeImages[0])
+
+	// Everything at once, as tools do that keep a cluster as files say: the proxy is
+	// away just when old pods would hand over.
+	p.write(fields{"image": at.nodeImages[1], "keep": "hold"})
+	began = time.Now()
+	p.under(mixed, l, func() {
+		p.applyPrinted("")
+		p.overlapped(at.nodeImages[1])
+	})
+	report(t, "rollout by kubectl apply, and of the proxy", "%v; objects kept: %s", time.Since(began).Round(time.Second), kept(t, l, c, keys))
+	p.verdict(l)
 }
 
-// applyPrinted applies the services that the command prints, as kubectl apply would.
-func (p *pool) applyPrinted() {
+// applyPrinted applies what the command prints of a part of the pool, as kubectl apply
+// would, or all of it.
+func (p *pool) applyPrinted(part string) {
 	p.t.Helper()
 	out, _, err := infinicache(p.t.Context(), "deploy", "knative", "--pool", p.file, "--print")
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	applied := 0
+	nodes := 0
 	for document := range strings.SplitSeq(out, "\n---\n") {
 		u := &unstructured.Unstructured{}
 		if err := yaml.Unmarshal([]byte(document), &u.Object); err != nil {
 			p.t.Fatal(err)
 		}
-		if u.GetAPIVersion() != services.GroupVersion().String() {
+		if part != "" && u.GetLabels()["app.kubernetes.io/component"] != part {
 			continue
 		}
 		// --print knows no cluster, and so not that this one may know no spreading.
 		unstructured.RemoveNestedField(u.Object, "spec", "template", "spec", "topologySpreadConstraints")
-		text, err := json.Marshal(u.Object)
-		if err != nil {
+		if err := at.apply(p.t.Context(), u); err != nil {
 			p.t.Fatal(err)
 		}
-		yes := true
-		_, err = at.any.Resource(services).Namespace(at.namespace).Patch(p.t.Context(), u.GetName(), types.ApplyPatchType, text,
-			metav1.PatchOptions{FieldManager: "e2e", Force: &yes})
-		if err != nil {
-			p.t.Fatal(err)
+		if u.GroupVersionKind().GroupVersion() == services.GroupVersion() {
+			nodes++
 		}
-		applied++
 	}
-	if want := p.settings["nodes"]; applied != want {
-		p.t.Fatalf("%d services were printed, want %v", applied, want)
+	if want := p.settings["nodes"]; nodes != want {
+		p.t.Fatalf("%d services were printed, want %v", nodes, want)
 	}
 }
 

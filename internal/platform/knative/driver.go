@@ -48,6 +48,9 @@ type Config struct {
 	// Silence is how long an open invocation may say nothing before it is given up
 	// as broken; zero means 20 s. Functions say something every 5 s.
 	Silence time.Duration
+	// Instances lists where the instances of all nodes answer by themselves, those
+	// included that no service leads to any more; nil if that cannot be had.
+	Instances func(ctx context.Context) ([]netip.AddrPort, error)
 	// Transport makes the requests; nil makes one fit for many long requests.
 	Transport http.RoundTripper
 }
@@ -73,6 +76,7 @@ type Driver struct {
 	client *http.Client
 	own    *http.Transport // nil if the caller gave one
 	caps   platform.Capabilities
+	found  directory
 }
 
 var (
@@ -159,6 +163,11 @@ func (d *Driver) Invoke(ctx context.Context, node int, payload []byte) (platform
 
 // InvokeInbound implements platform.Inbound.
 func (d *Driver) InvokeInbound(ctx context.Context, node int, payload []byte, called func(wire.Call)) (platform.Outcome, error) {
+	return d.invoke(ctx, d.base(node), node, payload, called)
+}
+
+// invoke runs a session of whatever is at the base of a URL.
+func (d *Driver) invoke(ctx context.Context, base string, node int, payload []byte, called func(wire.Call)) (platform.Outcome, error) {
 	fail := func(kind platform.Kind, out platform.Outcome, reason string, err error) (platform.Outcome, error) {
 		if ctx.Err() != nil {
 			kind, reason = platform.Canceled, ""
@@ -182,7 +191,7 @@ func (d *Driver) InvokeInbound(ctx context.Context, node int, payload []byte, ca
 	defer silence.Stop()
 
 	began := time.Now()
-	res, err := d.open(held, node, payload)
+	res, err := d.open(held, base, node, payload)
 	if err != nil {
 		return fail(kindOf(err), platform.Outcome{}, "", because(held, err))
 	}
@@ -233,39 +242,36 @@ var failures = map[activation.Fault]platform.Kind{
 
 // Next implements platform.Overlapping.
 func (d *Driver) Next(ctx context.Context, node int) (string, error) {
-	req, err := d.request(ctx, http.MethodGet, node, activation.HealthPath, nil)
-	if err != nil {
-		return "", err
-	}
-	res, err := d.client.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer res.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, maxRefusal))
-	if res.StatusCode != http.StatusOK {
-		return "", nil // it may be anybody's word
-	}
-	return res.Header.Get(activation.InstanceHeader), nil
+	return d.who(ctx, d.base(node), node)
 }
 
-// request makes a request to a node's service.
-func (d *Driver) request(ctx context.Context, method string, node int, path string, body io.Reader) (*http.Request, error) {
-	host := fmt.Sprintf(d.cfg.Host, node)
-	base := "http://" + host
+// drain reads what is left of a short answer, so that its connection can be used
+// again.
+func drain(res *http.Response) { _, _ = io.Copy(io.Discard, io.LimitReader(res.Body, maxRefusal)) }
+
+// hostOf is the host of a node's service.
+func (d *Driver) hostOf(node int) string { return fmt.Sprintf(d.cfg.Host, node) }
+
+// base begins the URLs of a node's service.
+func (d *Driver) base(node int) string {
 	if d.cfg.Gateway != "" {
-		base = strings.TrimSuffix(d.cfg.Gateway, "/")
+		return strings.TrimSuffix(d.cfg.Gateway, "/")
 	}
+	return "http://" + d.hostOf(node)
+}
+
+// request makes a request for a node's service.
+func (d *Driver) request(ctx context.Context, method, base string, node int, path string, body io.Reader) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, method, base+path, body)
 	if err != nil {
 		return nil, err
 	}
-	req.Host = host
+	req.Host = d.hostOf(node)
 	return req, nil
 }
 
 // open makes the request, once, and returns when the answer begins.
-func (d *Driver) open(ctx context.Context, node int, payload []byte) (*http.Response, error) {
+func (d *Driver) open(ctx context.Context, base string, node int, payload []byte) (*http.Response, error) {
 	// Neither a body that cannot be had again nor a POST without one has the
 	// transport make a second attempt once something was sent.
 	var body io.Reader
@@ -273,7 +279,7 @@ func (d *Driver) open(ctx context.Context, node int, payload []byte) (*http.Resp
 	if !inHeader {
 		body = struct{ io.Reader }{bytes.NewReader(payload)}
 	}
-	req, err := d.request(ctx, http.MethodPost, node, activation.Path, body)
+	req, err := d.request(ctx, http.MethodPost, base, node, activation.Path, body)
 	if err != nil {
 		return nil, err
 	}
