@@ -89,30 +89,29 @@ const ReleaseFor = 25 * time.Second
 // hearsFor is how long an instance that was released may take to say that it leaves.
 const hearsFor = 2 * time.Second
 
-// outlived releases the node's instance if the session that is about to begin would
-// be another's: then none begins before the old one has given away what it holds. One
-// that does not hear of it is not waited for: its machine may have died without a
-// word, and the link be the last to know.
-func (n *node) outlived(ctx context.Context) bool {
+// outlived tells whether the session that is about to begin would not be the instance's
+// that is linked and holds something. One that was released and does not hear of it
+// is not it: its machine may have died without a word, and the link be the last to
+// know.
+func (n *node) outlived(ctx context.Context) (wire.Instance, bool) {
 	id, yes := n.pool.Outlived(ctx, n.id)
 	if !yes || n.deaf(id) {
-		return false
+		return wire.Instance{}, false
 	}
-	n.pool.releaseInTurn(n.id, id)
 	select {
 	case n.pool.replaced <- struct{}{}:
 	default: // somebody was told already
 	}
-	return true
+	return id, true
 }
 
 // releasedPart is which part of the pool's nodes give way at once, at least one: the
 // others take over what those hold.
 const releasedPart = 8
 
-// releaseInTurn releases an instance if not too many others give way. If they do, its
-// node is asked for again, by whoever wants it.
-func (p *Pool) releaseInTurn(node uint32, id wire.Instance) {
+// releaseInTurn releases an instance if not too many others give way, and says whether
+// it did.
+func (p *Pool) releaseInTurn(node uint32, id wire.Instance) bool {
 	p.releasing.Lock()
 	defer p.releasing.Unlock()
 	all := p.all()
@@ -122,10 +121,11 @@ func (p *Pool) releaseInTurn(node uint32, id wire.Instance) {
 			continue
 		}
 		if most--; most == 0 {
-			return
+			return false
 		}
 	}
 	p.Release(node, id, ReleaseFor)
+	return true
 }
 
 // givesWay tells whether the instance that requests reach had its notice, or was
