@@ -128,13 +128,14 @@ func (p *Pool) releaseInTurn(node uint32, id wire.Instance) bool {
 	return true
 }
 
-// givesWay tells whether the instance that requests reach had its notice, or was
-// released a moment ago and has not said a word yet.
+// givesWay tells whether an instance of the node had its notice, or was released a
+// moment ago and has not said a word yet.
 func (n *node) givesWay() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	i := n.ordinary().current
-	return i != nil && (i.leaving || !i.released.IsZero() && time.Since(i.released) < hearsFor)
+	return slices.ContainsFunc(n.instances, func(i *instance) bool {
+		return i.leaving || !i.released.IsZero() && time.Since(i.released) < hearsFor
+	})
 }
 
 // deaf tells whether an instance was released a while ago and has not said a word.
