@@ -91,7 +91,7 @@ func newService() (_ *service, err error) {
 	}
 	if err = errors.Join(err, err2, err3, err4, err5); err == nil {
 		s.log = logger(level)
-		s.node, err = node.New(node.Config{Memory: memory, Address: address, Loyal: true, Version: version, Logger: s.log})
+		s.node, err = node.New(node.Config{Memory: memory, Address: address, Watch: true, Loyal: true, Version: version, Logger: s.log})
 	}
 	if err != nil {
 		s.close()

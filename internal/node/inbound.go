@@ -58,7 +58,7 @@ func (n *Node) take(ctx context.Context, nc net.Conn, door *greetings) {
 		known, d := n.greet(ctx, nc)
 		door.leave(nc)
 		if known != nil {
-			n.run(n.dialled(d, known, link.Config{}, nil))
+			n.run(n.dialled(d, known, link.Config{Watch: n.cfg.Watch}, nil))
 		}
 	})
 }

@@ -455,6 +455,14 @@ var mutants = []mutant{
 		old: `if len(inv.Fingerprint) > 0 {`, new: `if false {`,
 	},
 	{
+		name: "do not probe the machine of an instance's proxy", file: "cmd/infinicache-node/service.go", tests: "./cmd/infinicache-node",
+		old: ` Watch: true,`, new: ``,
+	},
+	{
+		name: "do not probe the machine of a client's proxy", file: "connection.go", tests: ".",
+		old: `, Watch: true}`, new: `}`,
+	},
+	{
 		name: "look up the name that an instance calls from", file: "internal/platform/knative/driver.go", tests: "./internal/platform/knative",
 		old: `err != nil || at.Port() == 0 {`, new: `err != nil && at.Port() == 1 {`,
 	},
