@@ -463,6 +463,21 @@ var mutants = []mutant{
 		old: `, Watch: true}`, new: `}`,
 	},
 	{
+		name: "refuse nodes while strangers say nothing", file: "internal/link/greetings.go", tests: "./internal/proxy",
+		old: `		g.all = slices.Delete(g.all, 0, 1)
+	}
+	g.all = append(g.all, nc)
+`, new: `		out = nc
+	} else {
+		g.all = append(g.all, nc)
+	}
+`,
+	},
+	{
+		name: "take a node that has proved itself for a stranger", file: "internal/proxy/proxy.go", tests: "./internal/proxy",
+		old: `func() { door.Leave(nc) })`, new: `func() {})`,
+	},
+	{
 		name: "look up the name that an instance calls from", file: "internal/platform/knative/driver.go", tests: "./internal/platform/knative",
 		old: `err != nil || at.Port() == 0 {`, new: `err != nil && at.Port() == 1 {`,
 	},
