@@ -44,6 +44,7 @@ type service struct {
 	door   net.Listener
 	links  net.Listener // nil: no proxy dials
 	queue  string       // empty: nobody tells of the end before SIGTERM
+	asker  *http.Client // of queue
 }
 
 // runService serves until ctx ends, which is the platform's wish, and the time that
@@ -60,7 +61,7 @@ func runService(ctx context.Context) error {
 // newService reads the environment, reporting all that is wrong with it, and opens
 // the listeners.
 func newService() (_ *service, err error) {
-	s := &service{queue: os.Getenv(queueVariable)}
+	s := &service{queue: os.Getenv(queueVariable), asker: &http.Client{Timeout: queuePatience}}
 	if s.queue == "" && os.Getenv("K_REVISION") != "" {
 		s.queue = defaultQueue
 	}
@@ -168,7 +169,7 @@ func (s *service) awaitEnd(ctx context.Context) {
 		<-ctx.Done()
 		return
 	}
-	awaitDraining(ctx, strings.Split(s.queue, ","), s.log)
+	awaitDraining(ctx, s.asker, strings.Split(s.queue, ","), s.log)
 }
 
 // serviceMemory is how many bytes the process may have: what the variable says, or

@@ -501,6 +501,15 @@ var mutants = []mutant{
 		name: "take a queue-proxy that is not ready for one that drains", file: "cmd/infinicache-node/queue.go", tests: "./cmd/infinicache-node",
 		old: ` && strings.Contains(string(text), draining)`, new: ` && !strings.Contains(string(text), "nothing")`,
 	},
+	{
+		name: "end before the platform's word", file: "cmd/infinicache-node/service.go", tests: "./cmd/infinicache-node",
+		old: `		case <-time.After(wordPatience):`, new: `		default:`,
+	},
+	{
+		name: "wait for ever for the platform's word", file: "cmd/infinicache-node/service.go", tests: "./cmd/infinicache-node",
+		old: `		case <-time.After(wordPatience):
+`, new: ``,
+	},
 	// Deployment to Knative.
 	{
 		name: "leave out spread that is required", file: "internal/deploy/knative/spread.go", tests: knative,
