@@ -455,6 +455,29 @@ var mutants = []mutant{
 		old: `if len(inv.Fingerprint) > 0 {`, new: `if false {`,
 	},
 	{
+		name: "do not probe the machine of an instance's proxy", file: "cmd/infinicache-node/service.go", tests: "./cmd/infinicache-node",
+		old: ` Watch: true,`, new: ``,
+	},
+	{
+		name: "do not probe the machine of a client's proxy", file: "connection.go", tests: ".",
+		old: `, Watch: true}`, new: `}`,
+	},
+	{
+		name: "refuse nodes while strangers say nothing", file: "internal/link/greetings.go", tests: "./internal/proxy",
+		old: `		g.all = slices.Delete(g.all, 0, 1)
+	}
+	g.all = append(g.all, nc)
+`, new: `		out = nc
+	} else {
+		g.all = append(g.all, nc)
+	}
+`,
+	},
+	{
+		name: "take a node that has proved itself for a stranger", file: "internal/proxy/proxy.go", tests: "./internal/proxy",
+		old: `func() { door.Leave(nc) })`, new: `func() {})`,
+	},
+	{
 		name: "look up the name that an instance calls from", file: "internal/platform/knative/driver.go", tests: "./internal/platform/knative",
 		old: `err != nil || at.Port() == 0 {`, new: `err != nil && at.Port() == 1 {`,
 	},
@@ -486,6 +509,15 @@ var mutants = []mutant{
 	{
 		name: "take a queue-proxy that is not ready for one that drains", file: "cmd/infinicache-node/queue.go", tests: "./cmd/infinicache-node",
 		old: ` && strings.Contains(string(text), draining)`, new: ` && !strings.Contains(string(text), "nothing")`,
+	},
+	{
+		name: "end before the platform's word", file: "cmd/infinicache-node/service.go", tests: "./cmd/infinicache-node",
+		old: `		case <-time.After(wordPatience):`, new: `		default:`,
+	},
+	{
+		name: "wait for ever for the platform's word", file: "cmd/infinicache-node/service.go", tests: "./cmd/infinicache-node",
+		old: `		case <-time.After(wordPatience):
+`, new: ``,
 	},
 	// Deployment to Knative.
 	{
