@@ -486,6 +486,22 @@ var mutants = []mutant{
 		old: `func() { silence.Reset(d.cfg.Silence) }`, new: `func() { silence.Stop() }`,
 	},
 	{
+		name: "send an identity token that has expired", file: "internal/platform/knative/token.go", tests: "./internal/platform/knative",
+		old: `now.Before(t.expires.Add(-tokenSpent))`, new: `t.token != ""`,
+	},
+	{
+		name: "follow a gateway's redirect with the identity token", file: "internal/platform/knative/driver.go", tests: "./internal/platform/knative",
+		old: `error { return http.ErrUseLastResponse }`, new: `error { return nil }`,
+	},
+	{
+		name: "send identity tokens over plain HTTP anywhere", file: "internal/platform/knative/driver.go", tests: "./internal/platform/knative",
+		old: `cfg.Audience != "" && !Confidential(cfg.Gateway)`, new: `false`,
+	},
+	{
+		name: "tell the identity token that a gateway tells", file: "internal/platform/knative/token.go", tests: "./internal/platform/knative",
+		old: `return tokenInText.ReplaceAllString(text[:min(len(text), maxRefusal)], "(token)")`, new: `return text[:min(len(text), maxRefusal)]`,
+	},
+	{
 		name: "begin a session beside another", file: "internal/activation/server.go", tests: "./internal/activation",
 		old: `if !s.take(r.Context()) {`, new: `if false {`,
 	},
