@@ -511,7 +511,21 @@ var mutants = []mutant{
 	},
 	{
 		name: "invoke the new instance before the old one gave way", file: "internal/pool/invoke.go", tests: workloads,
-		old: `if s == n.ordinary() && n.outlived(ctx) {`, new: `if false {`,
+		old: `id, older := n.outlived(ctx)`, new: `id, older := wire.Instance{}, false`,
+	},
+	{
+		name: "have an old instance wait asleep for its turn", file: "internal/pool/invoke.go", tests: workloads,
+		old: `		if older {
+			out`, new: `		if false {
+			out`,
+	},
+	{
+		name: "have nobody take over what all leave at once", file: "internal/pool/leaving.go", tests: workloads,
+		old: `if s != n.ordinary() || !overlapping`, new: `if true || !overlapping`,
+	},
+	{
+		name: "begin sessions of a node whose next instance is there", file: "internal/lifecycle/want.go", tests: "./internal/lifecycle",
+		old: `return !n.retired && (n.poked || len(n.queue) > 0)`, new: `return n.poked || len(n.queue) > 0`,
 	},
 	{
 		name: "do not seek an instance that went astray", file: "internal/pool/astray.go", tests: "./internal/pool",
