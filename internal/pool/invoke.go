@@ -146,30 +146,35 @@ func (s *seat) runSession(ctx context.Context, session uint64, cause lifecycle.C
 	return lifecycle.OK, out, nil
 }
 
-// errGivesWay is why a node is not invoked whose instance leaves for another one: that
-// one's session begins when it is gone.
+// errGivesWay is why a node is not invoked whose instance has another one's place: that
+// one's session would be the end of what it holds.
 var errGivesWay = errors.New("the instance gives way to another one")
 
 // play runs a session. It is the next instance's, unless an older one holds something:
-// that one serves for as long as it is not its turn to give way.
+// that one serves until it is its turn to give way.
 func (s *seat) play(ctx context.Context, payload []byte) (platform.Outcome, error) {
 	n := s.n
-	if s == n.ordinary() {
-		id, older := n.outlived(ctx)
-		if older && n.pool.releaseInTurn(n.id, id) {
+	p := n.pool
+	if s != n.ordinary() {
+		return p.runInvocation(ctx, n.id, payload)
+	}
+	if id, linked := n.outlived(ctx); linked {
+		if p.releaseInTurn(n.id, id) {
 			return platform.Outcome{}, errGivesWay
 		}
-		if !older {
-			id, older = n.astray(ctx)
+		out, err := p.runInstance(ctx, n.id, id, payload)
+		if errors.Is(err, platform.NotFound) {
+			err = errGivesWay
 		}
-		if older {
-			out, err := n.pool.runInstance(ctx, n.id, id, payload)
-			if !errors.Is(err, platform.NotFound) {
-				return out, err
-			}
+		return out, err
+	}
+	if id, unlinked := n.astray(ctx); unlinked {
+		out, err := p.runInstance(ctx, n.id, id, payload)
+		if !errors.Is(err, platform.NotFound) {
+			return out, err
 		}
 	}
-	return n.pool.runInvocation(ctx, n.id, payload)
+	return p.runInvocation(ctx, n.id, payload)
 }
 
 // encode is an invocation's payload, signed by a proxy that has an identity.

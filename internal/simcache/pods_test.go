@@ -2,6 +2,7 @@ package simcache
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -117,15 +118,20 @@ func TestRolloutHandsOver(t *testing.T) {
 		warm   time.Duration
 		linger time.Duration
 		hold   bool
+		noWay  bool
 	}{
-		{"of nodes that are held", 2 * time.Second, time.Hour, true},
-		{"of nodes that are kept warm", 10 * time.Second, 500 * time.Millisecond, false},
+		{"of nodes that are held", 2 * time.Second, time.Hour, true, false},
+		{"of nodes that are kept warm", 10 * time.Second, 500 * time.Millisecond, false, false},
+		{"of nodes that are kept warm, without a way to old instances", 10 * time.Second, 500 * time.Millisecond, false, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := New(t, Config{Nodes: 8, Pods: true, Warm: tt.warm, Proxy: func(c *proxy.Config) {
 					c.Pool.Hold, c.Pool.Linger = tt.hold, pricing.Fixed(tt.linger)
 				}})
+				if tt.noWay {
+					w.Platform.NoWay()
+				}
 				c := w.Client()
 				objects := putTen(t, c)
 				time.Sleep(time.Minute)
@@ -136,10 +142,13 @@ func TestRolloutHandsOver(t *testing.T) {
 					}
 					w.Platform.Outlive(node)
 				}
-				for range 30 {
+				for round := range 30 {
 					time.Sleep(10 * time.Second)
 					for key, want := range objects {
 						got, err := c.GetBytes(t.Context(), key)
+						if err != nil && !errors.Is(err, infinicache.ErrNotFound) && tt.noWay && round < 6 {
+							continue // sleeping nodes wait for their turn to give way
+						}
 						if err != nil || !bytes.Equal(got, want) {
 							t.Fatalf("%s: %v, equal %v", key, err, bytes.Equal(got, want))
 						}
