@@ -15,10 +15,12 @@ func (s *seat) makeWay(after []func()) []func() {
 	n := s.n
 	driver := n.pool.cfg.Driver
 	_, overlapping := driver.(platform.Overlapping)
-	last := n.seats[second]
-	if s != n.ordinary() || !overlapping || driver.Capabilities().SecondInstance ||
-		s.machine.Phase() == lifecycle.Waking || last.machine.Phase() != lifecycle.Asleep {
+	if s != n.ordinary() || !overlapping || driver.Capabilities().SecondInstance || s.machine.Phase() == lifecycle.Waking {
 		return after
+	}
+	last := n.seats[second]
+	if p := last.machine.Phase(); p != lifecycle.Asleep && p != lifecycle.Resting || len(last.queued) > 0 {
+		return after // the one before is still leaving
 	}
 	for _, t := range last.timers {
 		t.Stop()

@@ -521,7 +521,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "have nobody take over what all leave at once", file: "internal/pool/leaving.go", tests: workloads,
-		old: `if s != n.ordinary() || !overlapping`, new: `if true || !overlapping`,
+		old: `if s != n.ordinary() || !overlapping || driver`, new: `if true || !overlapping || driver`,
 	},
 	{
 		name: "begin sessions of a node whose next instance is there", file: "internal/lifecycle/want.go", tests: "./internal/lifecycle",
