@@ -511,13 +511,13 @@ var mutants = []mutant{
 	},
 	{
 		name: "invoke the new instance before the old one gave way", file: "internal/pool/invoke.go", tests: workloads,
-		old: `id, older := n.outlived(ctx)`, new: `id, older := wire.Instance{}, false`,
+		old: `if id, linked := n.outlived(ctx); linked {`, new: `if id, linked := n.outlived(ctx); linked && n == nil {`,
 	},
 	{
 		name: "have an old instance wait asleep for its turn", file: "internal/pool/invoke.go", tests: workloads,
-		old: `		if older {
-			out`, new: `		if false {
-			out`,
+		old: `		out, err := p.runInstance(ctx, n.id, id, payload)
+		if errors`, new: `		out, err := platform.Outcome{}, error(platform.NotFound)
+		if errors`,
 	},
 	{
 		name: "have nobody take over what all leave at once", file: "internal/pool/leaving.go", tests: workloads,
