@@ -31,14 +31,15 @@ type Config struct {
 	// client must have the same ones, in any order, because keys are spread over
 	// them by their names.
 	Proxies []string
-	// Dial connects to a proxy; nil: TCP.
+	// Dial connects to a proxy; nil: TCP. Of TCP connections, bare or below TLS, the
+	// keep-alive is set, so that a proxy whose machine is gone is noticed in some 5 s.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
 	// ReadPolicy is what Gets do that say nothing else.
 	ReadPolicy ReadPolicy
 	// DialTimeout bounds one attempt to connect. 0: 3 s.
 	DialTimeout time.Duration
-	// StallTimeout is how long a proxy that owes an answer may be silent before
-	// its link is given up. 0: 30 s.
+	// StallTimeout is how long a proxy that owes an answer, and whose machine is
+	// there, may be silent before its link is given up. 0: 30 s.
 	StallTimeout time.Duration
 	// StripeTimeout bounds the wait for the chunks of one stripe, time to wake
 	// functions included. 0: 10 s.

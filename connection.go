@@ -45,7 +45,7 @@ func newConnection(nc net.Conn, addr string, stall time.Duration) *connection {
 	hello := wire.Preface(wire.RoleClient)
 	return &connection{
 		addr: addr, stall: stall, streams: make(map[uint32]stream),
-		link: link.New(nc, link.Config{Stall: stall, Greeting: &hello}),
+		link: link.New(nc, link.Config{Stall: stall, Greeting: &hello, Watch: true}),
 	}
 }
 

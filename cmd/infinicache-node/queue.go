@@ -15,16 +15,17 @@ const (
 	// queueFailures is after how many questions without an answer nobody is asked
 	// any more: there is no queue-proxy here.
 	queueFailures = 50
+	// queuePatience is how long an answer may take.
+	queuePatience = 2 * time.Second
 	// draining is what queue-proxy says when its pod ends.
 	draining = "shutting down"
 )
 
 // awaitDraining returns when Knative's queue-proxy says that the pod ends, or when
-// ctx ends. It is at one of the addresses. It keeps SIGTERM from this process for its
+// ctx ends. It is at one of the addresses, and asked by client. It keeps SIGTERM from this process for its
 // own draining time, but tells its state to who asks as the kubelet's probes do; so
 // the end is known some 30 s earlier.
-func awaitDraining(ctx context.Context, at []string, log *slog.Logger) {
-	client := &http.Client{Timeout: 2 * time.Second}
+func awaitDraining(ctx context.Context, client *http.Client, at []string, log *slog.Logger) {
 	defer client.CloseIdleConnections()
 	tick := time.NewTicker(queueEvery)
 	defer tick.Stop()

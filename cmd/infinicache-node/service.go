@@ -44,6 +44,7 @@ type service struct {
 	door   net.Listener
 	links  net.Listener // nil: no proxy dials
 	queue  string       // empty: nobody tells of the end before SIGTERM
+	asker  *http.Client // of queue
 }
 
 // runService serves until ctx ends, which is the platform's wish, and the time that
@@ -60,7 +61,7 @@ func runService(ctx context.Context) error {
 // newService reads the environment, reporting all that is wrong with it, and opens
 // the listeners.
 func newService() (_ *service, err error) {
-	s := &service{queue: os.Getenv(queueVariable)}
+	s := &service{queue: os.Getenv(queueVariable), asker: &http.Client{Timeout: queuePatience}}
 	if s.queue == "" && os.Getenv("K_REVISION") != "" {
 		s.queue = defaultQueue
 	}
@@ -91,7 +92,7 @@ func newService() (_ *service, err error) {
 	}
 	if err = errors.Join(err, err2, err3, err4, err5); err == nil {
 		s.log = logger(level)
-		s.node, err = node.New(node.Config{Memory: memory, Address: address, Loyal: true, Version: version, Logger: s.log})
+		s.node, err = node.New(node.Config{Memory: memory, Address: address, Watch: true, Loyal: true, Version: version, Logger: s.log})
 	}
 	if err != nil {
 		s.close()
@@ -168,7 +169,7 @@ func (s *service) awaitEnd(ctx context.Context) {
 		<-ctx.Done()
 		return
 	}
-	awaitDraining(ctx, strings.Split(s.queue, ","), s.log)
+	awaitDraining(ctx, s.asker, strings.Split(s.queue, ","), s.log)
 }
 
 // serviceMemory is how many bytes the process may have: what the variable says, or

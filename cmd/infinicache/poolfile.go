@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"time"
 
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
@@ -130,8 +131,9 @@ func onKnative(pool *deployknative.Pool) *deployment {
 	d.connect = func(_ context.Context, price platform.Price, _ string) (driver, error) {
 		return knative.New(knative.Config{
 			Host:    pool.Prefix + "%d." + pool.Namespace + ".svc." + pool.ClusterDomain,
-			Gateway: pool.Gateway, Session: max(pool.Timeout.Duration-sessionMargin, time.Second),
-			Memory: int64(pool.Memory), Notice: d.notice, Price: price, Instances: podsOf(pool),
+			Gateway: pool.Gateway, Audience: pool.Audience(), Metadata: os.Getenv("GCE_METADATA_HOST"), // as Google's own libraries have it
+			Session: max(pool.Timeout.Duration-sessionMargin, time.Second),
+			Memory:  int64(pool.Memory), Notice: d.notice, Price: price, Instances: podsOf(pool),
 		})
 	}
 	return d

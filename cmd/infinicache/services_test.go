@@ -5,8 +5,11 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -29,12 +32,18 @@ type services struct {
 // lines of the file, and flags of the proxy, may follow.
 func startServices(t *testing.T, nodes int, more string, flags ...string) *services {
 	t.Helper()
+	return startServicesBehind(t, nil, nodes, more, flags...)
+}
+
+// startServicesBehind is startServices with something before the platform's gateway.
+func startServicesBehind(t *testing.T, front func(http.Handler) http.Handler, nodes int, more string, flags ...string) *services {
+	t.Helper()
 	dir := t.TempDir()
 	s := &services{}
 	s.platform = miniature.Start(t, miniature.Config{
 		Host: "cache-%d.default.svc.cluster.local", Services: nodes, Binary: filepath.Join(bin, "infinicache-node"),
 		Env:   []string{"INFINICACHE_LINKS=127.0.0.1:0", "INFINICACHE_MEMORY=128MiB", "INFINICACHE_NOTICE=5s"},
-		Drain: time.Second, Grace: 5 * time.Second,
+		Drain: time.Second, Grace: 5 * time.Second, Front: front,
 	})
 	pool := filepath.Join(dir, "pool.yaml")
 	text := fmt.Sprintf("platform: knative\nprefix: cache-\nnodes: %d\nmemory: 128MiB\nimage: nobody/needs:it\nproxyImage: nobody/needs:it\ngateway: %s\n%s",
@@ -96,6 +105,42 @@ func TestNodesAsHTTPServices(t *testing.T) {
 			s.platform.Kill(2)
 			if got, err := s.client.GetBytes(t.Context(), "k"); err != nil || !bytes.Equal(got, want) {
 				t.Fatalf("get without node 2: %v, equal %v", err, bytes.Equal(got, want))
+			}
+		})
+	}
+}
+
+// Nodes that take a permission to invoke are invoked as the service account of the
+// proxy's machine; who else that may be is told what is missing.
+func TestServicesThatLetOnlyTheProxyIn(t *testing.T) {
+	const account = "proxy@my-project.iam.gserviceaccount.com"
+	front := func(services http.Handler) http.Handler {
+		return miniature.Front("https://cache.default.svc.cluster.local", account, services)
+	}
+	for _, tt := range []struct{ name, account, tokens, says string }{
+		{"with the role", account, "metadata", ""},
+		{"of another account", "nobody@my-project.iam.gserviceaccount.com", "metadata", "roles/run.invoker"},
+		{"without an account", "", "metadata", "has a service account"},
+		{"without tokens", account, "none", "no identity token was sent"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			metadata := httptest.NewServer(&miniature.Authority{Account: tt.account})
+			defer metadata.Close()
+			t.Setenv("GCE_METADATA_HOST", strings.TrimPrefix(metadata.URL, "http://"))
+			more := fmt.Sprintf("links: dial\nkeep: warm\ncloudRun: {network: default, tokens: %s}\n", tt.tokens)
+			s := startServicesBehind(t, front, 6, more, "--shape", "2+1", "--log-level", "debug")
+			want := contentOf(1, 1<<20)
+			_, err := s.client.PutBytes(t.Context(), "k", want)
+			if (err == nil) != (tt.says == "") {
+				t.Errorf("put: %v", err)
+			}
+			if err == nil {
+				if got, err := s.client.GetBytes(t.Context(), "k"); err != nil || !bytes.Equal(got, want) {
+					t.Errorf("get: %v, equal %v", err, bytes.Equal(got, want))
+				}
+			}
+			if log := s.proxy.logged(); !strings.Contains(log, tt.says) || strings.Contains(log, "eyJ") {
+				t.Errorf("the log says nothing of %q, or a token", tt.says)
 			}
 		})
 	}

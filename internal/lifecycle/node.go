@@ -41,6 +41,7 @@ type Node struct {
 	poked    bool     // wanted awake by somebody who is not in the queue
 	pokedFor Cause    // the smallest cause of those
 	stopped  bool
+	retired  bool // it invokes nobody any more, see Successor
 
 	farewell farewell      // the speaker was told that it ends
 	until    time.Duration // when, at the latest
@@ -79,6 +80,25 @@ func NewNode(cfg Config) (*Node, error) {
 // an instance refuses a number that is not above the last that it saw, whichever
 // seat that came from.
 func (n *Node) Above(session uint64) { n.numbers = max(n.numbers, session) }
+
+// Successor makes the machine that the node's next instance is invoked by, while this
+// one looks after the last words of an instance that leaves. From then on this one
+// begins no session: requests that it cannot send fail.
+func (n *Node) Successor() *Node {
+	next := &Node{
+		cfg:     n.cfg,
+		jitter:  rand.New(rand.NewPCG(n.cfg.Seed, n.numbers)),
+		session: n.cfg.FirstSession - 1,
+		numbers: n.numbers,
+		held:    n.held,
+		served:  n.served,
+		ended:   n.ended,
+
+		holdings: n.holdings,
+	}
+	n.retired, n.cfg.WarmEvery = true, 0
+	return next
+}
 
 // Phase is where the node is.
 func (n *Node) Phase() NodePhase { return n.phase }

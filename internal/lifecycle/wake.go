@@ -8,6 +8,9 @@ import (
 
 // wake invokes a node that is asleep.
 func (n *Node) wake(now time.Duration, acts []Action) []Action {
+	if n.retired {
+		return n.fallAsleep(now, acts)
+	}
 	if n.failures > 0 && now-n.rested >= n.cfg.WakeBudget {
 		n.failures = 0
 	}

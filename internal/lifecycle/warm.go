@@ -3,6 +3,8 @@ package lifecycle
 import (
 	"math/bits"
 	"time"
+
+	"github.com/infinicache/infinicache/internal/wire"
 )
 
 // WarmPhase spreads the warm-ups of a pool's nodes over the time between two of
@@ -19,6 +21,10 @@ func WarmPhase(node uint32, every time.Duration) time.Duration {
 // fallAsleep is the way into Asleep.
 func (n *Node) fallAsleep(now time.Duration, acts []Action) []Action {
 	n.phase = Asleep
+	if n.retired {
+		n.poked = false
+		acts = n.failQueue(wire.CodeUnavailable, acts)
+	}
 	return n.armWarm(now, n.timers.clear(TimerWake, acts))
 }
 

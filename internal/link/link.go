@@ -10,6 +10,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/infinicache/infinicache/internal/wire"
@@ -49,13 +50,19 @@ type Config struct {
 	Greeting *[wire.PrefaceSize]byte
 	// Peer is whom this side dialled. Default a proxy.
 	Peer wire.Role
+	// Watch has the link end within some 5 s when the other side's machine is gone
+	// without a word; it sets the keep-alive of a TCP connection. A process that is
+	// busy or stopped is not gone: its system answers. A machine that is frozen is, so
+	// links to functions that may be are not watched.
+	Watch bool
 }
 
 // Conn is one link. Make it with New, then Run it; Send and SendBlock may be
 // called from any goroutine, from New on.
 type Conn struct {
-	nc  net.Conn
-	cfg Config
+	nc     net.Conn
+	cfg    Config
+	socket syscall.RawConn // that is watched; nil if none is
 
 	mu     sync.Mutex
 	queue  []frame
@@ -94,6 +101,9 @@ func New(nc net.Conn, cfg Config) *Conn {
 		cfg.Peer = wire.RoleProxy
 	}
 	c := &Conn{nc: nc, cfg: cfg, wake: make(chan struct{}, 1), ended: make(chan struct{}), start: time.Now()}
+	if cfg.Watch {
+		c.socket = keepAlive(nc)
+	}
 	if cfg.Greeting != nil {
 		c.queue = append(c.queue, frame{ctl: cfg.Greeting[:]})
 		c.wake <- struct{}{}
@@ -225,12 +235,17 @@ func (c *Conn) Run(ctx context.Context, h Handler) error {
 		defer close(written)
 		c.Close(c.write())
 	}()
+	var watching sync.WaitGroup
+	if c.socket != nil {
+		watching.Go(func() { c.watch(written) })
+	}
 	if said, err := c.read(h); said {
 		c.Finish(err)
 	} else {
 		c.Close(err)
 	}
 	<-written
+	watching.Wait()
 	return c.Err()
 }
 

@@ -37,7 +37,7 @@ func (n *Node) startDial() {
 	n.running.Go(func() {
 		nc, err := n.reach(ctx, inv)
 		greeting := wire.Preface(wire.RoleNode)
-		n.run(n.dialled(d, nc, link.Config{Greeting: &greeting}, err))
+		n.run(n.dialled(d, nc, link.Config{Greeting: &greeting, Watch: n.cfg.Watch}, err))
 	})
 }
 

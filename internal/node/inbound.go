@@ -15,6 +15,8 @@ import (
 const (
 	// greetPatience is how long a proxy that dials may take until it is known.
 	greetPatience = 3 * time.Second
+	// maxGreetings bounds the connections of which it is not known yet whose they are.
+	maxGreetings = 16
 	// acceptPause is how long the listener rests when the system is out of
 	// descriptors or the like.
 	acceptPause = 50 * time.Millisecond
@@ -25,7 +27,7 @@ const (
 // session under way is listened to. The links live on; Close ends them.
 func (n *Node) Serve(ctx context.Context, l net.Listener) error {
 	defer context.AfterFunc(ctx, func() { l.Close() })()
-	var door greetings
+	var door link.Greetings
 	for {
 		nc, err := l.Accept()
 		if err != nil {
@@ -40,43 +42,38 @@ func (n *Node) Serve(ctx context.Context, l net.Listener) error {
 				return nil
 			}
 		}
-		door.enter(nc)
+		door.Enter(nc, maxGreetings)
 		n.take(ctx, nc, &door)
 	}
 }
 
 // take serves a connection at the door once it is known whose it is.
-func (n *Node) take(ctx context.Context, nc net.Conn, door *greetings) {
+func (n *Node) take(ctx context.Context, nc net.Conn, door *link.Greetings) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
 		nc.Close()
-		door.leave(nc)
+		door.Leave(nc)
 		return
 	}
 	n.running.Go(func() {
-		known, d := n.greet(ctx, nc)
-		door.leave(nc)
-		if known != nil {
-			n.run(n.dialled(d, known, link.Config{}, nil))
+		known, d, err := n.greet(ctx, nc)
+		was := door.Leave(nc)
+		if err == nil {
+			n.run(n.dialled(d, known, link.Config{Watch: n.cfg.Watch}, nil))
+			return
+		}
+		nc.Close()
+		if was {
+			n.log.Info("connection refused", "remote", nc.RemoteAddr(), "err", err)
 		}
 	})
 }
 
-// greet finds out whether a proxy dialled that was called; nil if not.
-func (n *Node) greet(ctx context.Context, nc net.Conn) (net.Conn, *dial) {
+// greet finds out whether a proxy dialled that was called.
+func (n *Node) greet(ctx context.Context, nc net.Conn) (net.Conn, *dial, error) {
 	ctx, cancel := context.WithTimeout(ctx, greetPatience)
 	defer cancel()
-	known, d, err := n.admit(ctx, nc)
-	if err != nil {
-		n.log.Info("connection refused", "remote", nc.RemoteAddr(), "err", err)
-		nc.Close()
-		return nil, nil
-	}
-	return known, d
-}
-
-func (n *Node) admit(ctx context.Context, nc net.Conn) (net.Conn, *dial, error) {
 	n.mu.Lock()
 	d := n.dial
 	var inv *wire.Invocation

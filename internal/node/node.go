@@ -36,6 +36,9 @@ type Config struct {
 	// port. Empty where no proxy can dial the instance; it then refuses an
 	// invocation that names no proxy to dial.
 	Address string
+	// Watch has links watched (link.Config.Watch): where the platform does not freeze
+	// instances, so that nothing but a system that answers tells of a proxy that is gone.
+	Watch bool
 	// Loyal has an instance that holds chunks obey only the proxy that signed the
 	// invocations by which it got them: where not the platform sees to it that only
 	// the proxy invokes. An instance that holds nothing obeys anybody.

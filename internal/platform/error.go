@@ -15,7 +15,8 @@ const (
 	Throttled
 	// NotFound: no function of this name is deployed.
 	NotFound
-	// NotReady: the function is being created or changed.
+	// NotReady: the function is being created or changed, or what it takes to invoke
+	// it cannot be had at the moment.
 	NotReady
 	// BadRequest: the platform refused the payload or the request as malformed.
 	BadRequest

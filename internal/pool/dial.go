@@ -64,7 +64,7 @@ func (p *Pool) answerCall(ctx context.Context, node uint32, c wire.Call) {
 			greeting := wire.Preface(wire.RoleProxy)
 			cfg := p.cfg.Link
 			cfg.Greeting, cfg.Peer = &greeting, wire.RoleNode
-			p.serve(nc, cfg)
+			p.serve(nc, cfg, func() {})
 			return
 		}
 		if ctx.Err() != nil {

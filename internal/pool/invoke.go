@@ -115,15 +115,15 @@ func (s *seat) runSession(ctx context.Context, session uint64, cause lifecycle.C
 	if err != nil {
 		return lifecycle.Denied, platform.Outcome{}, err
 	}
-	if s == n.ordinary() && n.outlived(ctx) {
-		return lifecycle.NotReady, platform.Outcome{}, nil
-	}
 	if longest := cfg.Driver.Capabilities().LongestSession; longest > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, longest+overrun)
 		defer cancel()
 	}
 	out, err := s.play(ctx, payload)
+	if errors.Is(err, errGivesWay) {
+		return lifecycle.NotReady, out, nil
+	}
 	var failed *platform.Error
 	if errors.As(err, &failed) {
 		out = failed.Outcome
@@ -146,17 +146,35 @@ func (s *seat) runSession(ctx context.Context, session uint64, cause lifecycle.C
 	return lifecycle.OK, out, nil
 }
 
-// play runs a session, of an instance that went astray if there is one.
+// errGivesWay is why a node is not invoked whose instance has another one's place: that
+// one's session would be the end of what it holds.
+var errGivesWay = errors.New("the instance gives way to another one")
+
+// play runs a session. It is the next instance's, unless an older one holds something:
+// that one serves until it is its turn to give way.
 func (s *seat) play(ctx context.Context, payload []byte) (platform.Outcome, error) {
-	if s == s.n.ordinary() {
-		if id, yes := s.n.astray(ctx); yes {
-			out, err := s.n.pool.runAstray(ctx, s.n.id, id, payload)
-			if !errors.Is(err, platform.NotFound) {
-				return out, err
-			}
+	n := s.n
+	p := n.pool
+	if s != n.ordinary() {
+		return p.runInvocation(ctx, n.id, payload)
+	}
+	if id, linked := n.outlived(ctx); linked {
+		if p.releaseInTurn(n.id, id) {
+			return platform.Outcome{}, errGivesWay
+		}
+		out, err := p.runInstance(ctx, n.id, id, payload)
+		if errors.Is(err, platform.NotFound) {
+			err = errGivesWay
+		}
+		return out, err
+	}
+	if id, unlinked := n.astray(ctx); unlinked {
+		out, err := p.runInstance(ctx, n.id, id, payload)
+		if !errors.Is(err, platform.NotFound) {
+			return out, err
 		}
 	}
-	return s.n.pool.runInvocation(ctx, s.n.id, payload)
+	return p.runInvocation(ctx, n.id, payload)
 }
 
 // encode is an invocation's payload, signed by a proxy that has an identity.

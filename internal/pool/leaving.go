@@ -3,8 +3,45 @@ package pool
 import (
 	"github.com/infinicache/infinicache/internal/catalog"
 	"github.com/infinicache/infinicache/internal/lifecycle"
+	"github.com/infinicache/infinicache/internal/platform"
 	"github.com/infinicache/infinicache/internal/wire"
 )
+
+// makeWay has the instance that leaves at the ordinary seat go on at the second one,
+// on a platform that starts the next meanwhile: what leaves, of however many nodes at
+// once, has somewhere to go, and nobody waits for the node. The seat that it had
+// begins no session any more.
+func (s *seat) makeWay(after []func()) []func() {
+	n := s.n
+	driver := n.pool.cfg.Driver
+	_, overlapping := driver.(platform.Overlapping)
+	if s != n.ordinary() || !overlapping || driver.Capabilities().SecondInstance || s.machine.Phase() == lifecycle.Waking {
+		return after
+	}
+	last := n.seats[second]
+	if p := last.machine.Phase(); p != lifecycle.Asleep && p != lifecycle.Resting || len(last.queued) > 0 {
+		return after // the one before is still leaving
+	}
+	for _, t := range last.timers {
+		t.Stop()
+	}
+	n.seats[ordinary], n.seats[second] = newSeat(n, s.machine.Successor()), s
+	return n.tellHeld(after)
+}
+
+// Succeeded tells whether a chunk at a place is held by an instance that leaves while
+// the node's next one takes new chunks.
+func (p *Pool) Succeeded(at catalog.Place) bool {
+	n := p.node(at.Node)
+	if at.Instance == 0 || n == nil {
+		return false
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	l := n.lots[at.Instance]
+	s := n.seats[second]
+	return l != nil && !n.leaving && s.current != nil && s.current.leaving && l.heldBy(s.current)
+}
 
 // noticed tells that the instance which requests reach ends soon.
 func (n *node) noticed() bool {

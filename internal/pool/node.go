@@ -11,7 +11,8 @@ import (
 
 // The seats of a node: sessions of two instances of it can run at once, one at
 // each. Ordinary requests use the first. The second is for an instance that the
-// first has not got: the peer replica of a backup, or one that is unheard.
+// first has not got: the peer replica of a backup, one that is unheard, or one that
+// leaves while the next is there already.
 const (
 	ordinary = iota
 	second
@@ -59,12 +60,7 @@ func newNode(p *Pool, id uint32) (*node, error) {
 		if err != nil {
 			return nil, err
 		}
-		n.seats[i] = &seat{
-			n: n, machine: m,
-			timers: map[lifecycle.Timer]*time.Timer{},
-			links:  map[uint64]*nodeLink{},
-			queued: map[uint64]*Call{},
-		}
+		n.seats[i] = newSeat(n, m)
 	}
 	return n, nil
 }

@@ -18,6 +18,7 @@ type nodeLink struct {
 	s      *seat // after the first good hello
 
 	patience *time.Timer // closes a link that says no good hello
+	known    func()      // to be called after each good one
 
 	// Guarded by n.mu.
 	calls    map[uint32]*Call // sent and not yet answered
@@ -91,6 +92,7 @@ func (l *nodeLink) hello(meta []byte) error {
 		return l.refuse(wire.Errorf(wire.CodeStale, "hello of epoch %d, this is epoch %d", h.Epoch, l.pool.cfg.Epoch))
 	}
 	l.patience.Stop()
+	l.known()
 	n.mu.Lock()
 	var after []func()
 	s := n.seatOf(h.Session)

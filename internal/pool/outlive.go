@@ -89,30 +89,29 @@ const ReleaseFor = 25 * time.Second
 // hearsFor is how long an instance that was released may take to say that it leaves.
 const hearsFor = 2 * time.Second
 
-// outlived releases the node's instance if the session that is about to begin would
-// be another's: then none begins before the old one has given away what it holds. One
-// that does not hear of it is not waited for: its machine may have died without a
-// word, and the link be the last to know.
-func (n *node) outlived(ctx context.Context) bool {
+// outlived tells whether the session that is about to begin would not be the instance's
+// that is linked and holds something. One that was released and does not hear of it
+// is not it: its machine may have died without a word, and the link be the last to
+// know.
+func (n *node) outlived(ctx context.Context) (wire.Instance, bool) {
 	id, yes := n.pool.Outlived(ctx, n.id)
 	if !yes || n.deaf(id) {
-		return false
+		return wire.Instance{}, false
 	}
-	n.pool.releaseInTurn(n.id, id)
 	select {
 	case n.pool.replaced <- struct{}{}:
 	default: // somebody was told already
 	}
-	return true
+	return id, true
 }
 
 // releasedPart is which part of the pool's nodes give way at once, at least one: the
 // others take over what those hold.
 const releasedPart = 8
 
-// releaseInTurn releases an instance if not too many others give way. If they do, its
-// node is asked for again, by whoever wants it.
-func (p *Pool) releaseInTurn(node uint32, id wire.Instance) {
+// releaseInTurn releases an instance if not too many others give way, and says whether
+// it did.
+func (p *Pool) releaseInTurn(node uint32, id wire.Instance) bool {
 	p.releasing.Lock()
 	defer p.releasing.Unlock()
 	all := p.all()
@@ -122,19 +121,21 @@ func (p *Pool) releaseInTurn(node uint32, id wire.Instance) {
 			continue
 		}
 		if most--; most == 0 {
-			return
+			return false
 		}
 	}
 	p.Release(node, id, ReleaseFor)
+	return true
 }
 
-// givesWay tells whether the instance that requests reach had its notice, or was
-// released a moment ago and has not said a word yet.
+// givesWay tells whether an instance of the node had its notice, or was released a
+// moment ago and has not said a word yet.
 func (n *node) givesWay() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	i := n.ordinary().current
-	return i != nil && (i.leaving || !i.released.IsZero() && time.Since(i.released) < hearsFor)
+	return slices.ContainsFunc(n.instances, func(i *instance) bool {
+		return i.leaving || !i.released.IsZero() && time.Since(i.released) < hearsFor
+	})
 }
 
 // deaf tells whether an instance was released a while ago and has not said a word.

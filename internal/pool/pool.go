@@ -251,12 +251,12 @@ func (p *Pool) Capacity() int64 { return p.cfg.Capacity }
 func (p *Pool) Epoch() uint64 { return p.cfg.Epoch }
 
 // Serve runs the link of a node that dialled and was greeted, until it ends. It
-// owns nc.
-func (p *Pool) Serve(nc net.Conn) { p.serve(nc, p.cfg.Link) }
+// owns nc. known is called when a hello has proved that it is a node's.
+func (p *Pool) Serve(nc net.Conn, known func()) { p.serve(nc, p.cfg.Link, known) }
 
-func (p *Pool) serve(nc net.Conn, cfg link.Config) {
+func (p *Pool) serve(nc net.Conn, cfg link.Config, known func()) {
 	l := &nodeLink{
-		pool: p, number: p.links.Add(1),
+		pool: p, known: known, number: p.links.Add(1),
 		conn: link.New(nc, cfg), calls: map[uint32]*Call{},
 	}
 	l.patience = time.AfterFunc(helloPatience, func() {

@@ -75,7 +75,7 @@ func TestHelloOfALaterReignFences(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				go p.Serve(nc)
+				go p.Serve(nc, func() {})
 				e.send(wire.TypeHello, 0, 0, &wire.Hello{
 					Instance: wire.Instance{1}, Epoch: tt.epoch, Session: 1, Proof: wire.Secret(tt.key, tt.epoch, 0, 1),
 				})
@@ -149,7 +149,7 @@ func TestComparisonSparesWhatLandsMeanwhile(t *testing.T) {
 		}
 		go func() {
 			for nc, err := l.Accept(); err == nil; nc, err = l.Accept() {
-				go r.pool.Serve(nc)
+				go r.pool.Serve(nc, func() {})
 			}
 		}()
 		id := wire.Instance{1}

@@ -61,7 +61,7 @@ func bubbleWith(t *testing.T, cfg pool.Config, test func(t *testing.T, r *rig)) 
 				if err != nil {
 					return
 				}
-				go r.pool.Serve(nc)
+				go r.pool.Serve(nc, func() {})
 			}
 		}()
 		ended := make(chan struct{})

@@ -33,6 +33,15 @@ type seat struct {
 	arrived []func() []func()
 }
 
+func newSeat(n *node, m *lifecycle.Node) *seat {
+	return &seat{
+		n: n, machine: m,
+		timers: map[lifecycle.Timer]*time.Timer{},
+		links:  map[uint64]*nodeLink{},
+		queued: map[uint64]*Call{},
+	}
+}
+
 // awake tells whether requests reach the current instance at once.
 func (s *seat) awake() bool {
 	switch s.machine.Phase() {
@@ -151,6 +160,7 @@ func (s *seat) do(a lifecycle.Action, after []func()) []func() {
 	case lifecycle.NoteLeaving:
 		if i := n.withID(a.Instance); i != nil {
 			i.leaving = true
+			after = s.makeWay(after)
 			if f := n.pool.cfg.OnLeaving; f != nil {
 				left := time.Duration(a.Number) * time.Millisecond
 				after = append(after, func() { f(n.id, a.Instance, left) })

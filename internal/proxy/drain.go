@@ -156,7 +156,9 @@ func (p *Proxy) move(ctx context.Context, h holding, must bool) (moved bool, err
 	to, done, err := p.apart.choose(ctx, stripeOf{h.chunk.Version, h.chunk.Stripe}, func(others []uint32) (uint32, error) {
 		members, stay := slices.Clone(others), len(others)
 		for _, at := range pin.Places(h.chunk.Stripe, nil) {
-			members = append(members, at.Node)
+			if at != h.at || !p.pool.Succeeded(at) { // else the node's next instance is as good as another
+				members = append(members, at.Node)
+			}
 			if p.pool.Stays(at) {
 				stay++
 			}

@@ -263,9 +263,14 @@ func (p *Proxy) Run(ctx context.Context) (err error) {
 // ServeLinks accepts links of clients and nodes, told apart by their preface,
 // until the listener is closed or ctx ends, when it closes it. The links live
 // on; Run ends them.
+//
+// Connections of which it is not known yet whose they are have some seconds to say
+// so, and are bounded in number; too many have the one go that was there the longest.
 func (p *Proxy) ServeLinks(ctx context.Context, l net.Listener, roles ...wire.Role) error {
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
+	var door link.Greetings
+	var told time.Time // of too many
 	for {
 		nc, err := l.Accept()
 		if err != nil {
@@ -280,7 +285,16 @@ func (p *Proxy) ServeLinks(ctx context.Context, l net.Listener, roles ...wire.Ro
 				return nil
 			}
 		}
-		if !p.links.Go(func() { p.greet(nc, roles) }) {
+		// All nodes may dial at once, from both of their seats.
+		most := max(minGreetings, 2*p.pool.Nodes())
+		if door.Enter(nc, most) {
+			p.metrics.refused.Add(1)
+			if time.Since(told) >= tellEvery {
+				told = time.Now()
+				p.log.Warn("too many connections do not say whose they are; the oldest are closed", "address", l.Addr(), "limit", most)
+			}
+		}
+		if !p.links.Go(func() { p.greet(nc, roles, &door) }) {
 			nc.Close()
 			return nil
 		}
@@ -293,10 +307,17 @@ const (
 	acceptPause = 100 * time.Millisecond
 	// greetPatience is how long a new connection may take for its preface.
 	greetPatience = 5 * time.Second
+	// minGreetings is how many connections of which it is not known whose they are a
+	// listener has at most where the pool is small. A larger one has two for each node.
+	minGreetings = 512
+	// tellEvery is how often the log is told of too many.
+	tellEvery = time.Minute
 )
 
-// greet finds out who dialled and serves the link.
-func (p *Proxy) greet(nc net.Conn, roles []wire.Role) {
+// greet finds out who dialled and serves the link. A client is known by its preface,
+// a node by the proof in its hello.
+func (p *Proxy) greet(nc net.Conn, roles []wire.Role, door *link.Greetings) {
+	defer door.Leave(nc)
 	stop := context.AfterFunc(p.ctx, func() { nc.Close() })
 	role, err := link.Greet(nc, wire.RoleProxy, greetPatience)
 	stop()
@@ -304,15 +325,18 @@ func (p *Proxy) greet(nc net.Conn, roles []wire.Role) {
 		err = wire.Errorf(wire.CodeRequest, "links of a %v are not served at this address", role)
 	}
 	if err != nil {
-		p.log.Info("connection refused", "remote", nc.RemoteAddr(), "err", err)
-		p.metrics.refused.Add(1)
 		nc.Close()
+		if door.Leave(nc) {
+			p.log.Info("connection refused", "remote", nc.RemoteAddr(), "err", err)
+			p.metrics.refused.Add(1)
+		}
 		return
 	}
 	if role == wire.RoleNode {
-		p.pool.Serve(nc)
+		p.pool.Serve(nc, func() { door.Leave(nc) })
 		return
 	}
+	door.Leave(nc)
 	p.serveClient(nc)
 }
 

@@ -37,6 +37,7 @@ type Platform struct {
 	started   int
 	invokes   int
 	mislead   func(node int) string
+	noWay     bool
 	script
 }
 
@@ -207,7 +208,7 @@ func (p *Platform) pick(number int) (i *Instance, cold bool, err error) {
 func (p *Platform) find(number int, id string) (i *Instance, cold bool, err error) {
 	for _, i := range p.instances[number] {
 		switch {
-		case !p.pods || i.run.Instance().String() != id:
+		case !p.pods || p.noWay || i.run.Instance().String() != id:
 		case i.busy || i.leaving:
 			return nil, false, platform.Throttled
 		default:
@@ -278,6 +279,13 @@ func (p *Platform) Next(_ context.Context, number int) (string, error) {
 		return "", err
 	}
 	return i.run.Instance().String(), nil
+}
+
+// NoWay has no instance be found that is not next, as where they have no addresses.
+func (p *Platform) NoWay() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.noWay = true
 }
 
 // Mislead has answer speak in the platform's place when it is asked which instance is

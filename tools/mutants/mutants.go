@@ -455,12 +455,51 @@ var mutants = []mutant{
 		old: `if len(inv.Fingerprint) > 0 {`, new: `if false {`,
 	},
 	{
+		name: "do not probe the machine of an instance's proxy", file: "cmd/infinicache-node/service.go", tests: "./cmd/infinicache-node",
+		old: ` Watch: true,`, new: ``,
+	},
+	{
+		name: "do not probe the machine of a client's proxy", file: "connection.go", tests: ".",
+		old: `, Watch: true}`, new: `}`,
+	},
+	{
+		name: "refuse nodes while strangers say nothing", file: "internal/link/greetings.go", tests: "./internal/proxy",
+		old: `		g.all = slices.Delete(g.all, 0, 1)
+	}
+	g.all = append(g.all, nc)
+`, new: `		out = nc
+	} else {
+		g.all = append(g.all, nc)
+	}
+`,
+	},
+	{
+		name: "take a node that has proved itself for a stranger", file: "internal/proxy/proxy.go", tests: "./internal/proxy",
+		old: `func() { door.Leave(nc) })`, new: `func() {})`,
+	},
+	{
 		name: "look up the name that an instance calls from", file: "internal/platform/knative/driver.go", tests: "./internal/platform/knative",
 		old: `err != nil || at.Port() == 0 {`, new: `err != nil && at.Port() == 1 {`,
 	},
 	{
 		name: "wait for ever for an invocation that is silent", file: "internal/platform/knative/driver.go", tests: "./internal/platform/knative",
 		old: `func() { silence.Reset(d.cfg.Silence) }`, new: `func() { silence.Stop() }`,
+	},
+	{
+		name: "send an identity token that has expired", file: "internal/platform/knative/token.go", tests: "./internal/platform/knative",
+		old: `now.Before(t.expires.Add(-tokenSpent))`, new: `t.token != ""`,
+	},
+	{
+		name: "follow a gateway's redirect with the identity token", file: "internal/platform/knative/driver.go", tests: "./internal/platform/knative",
+		old: `error { return http.ErrUseLastResponse }`, new: `error { return nil }`,
+	},
+	{
+		name: "send identity tokens over plain HTTP anywhere", file: "internal/platform/knative/driver.go", tests: "./internal/platform/knative",
+		old: `cfg.Audience != "" && !Confidential(cfg.Gateway)`, new: `false`,
+	},
+	{
+		name: "tell the identity token that a gateway tells", file: "internal/platform/knative/token.go", tests: "./internal/platform/knative",
+		old: `return tokenInText.ReplaceAllString(text[:min(len(text), maxRefusal)], "(token)")`, new: `return text[:min(len(text), maxRefusal)]`,
 	},
 	{
 		name: "begin a session beside another", file: "internal/activation/server.go", tests: "./internal/activation",
@@ -472,7 +511,21 @@ var mutants = []mutant{
 	},
 	{
 		name: "invoke the new instance before the old one gave way", file: "internal/pool/invoke.go", tests: workloads,
-		old: `if s == n.ordinary() && n.outlived(ctx) {`, new: `if false {`,
+		old: `if id, linked := n.outlived(ctx); linked {`, new: `if id, linked := n.outlived(ctx); linked && n == nil {`,
+	},
+	{
+		name: "have an old instance wait asleep for its turn", file: "internal/pool/invoke.go", tests: workloads,
+		old: `		out, err := p.runInstance(ctx, n.id, id, payload)
+		if errors`, new: `		out, err := platform.Outcome{}, error(platform.NotFound)
+		if errors`,
+	},
+	{
+		name: "have nobody take over what all leave at once", file: "internal/pool/leaving.go", tests: workloads,
+		old: `if s != n.ordinary() || !overlapping || driver`, new: `if true || !overlapping || driver`,
+	},
+	{
+		name: "begin sessions of a node whose next instance is there", file: "internal/lifecycle/want.go", tests: "./internal/lifecycle",
+		old: `return !n.retired && (n.poked || len(n.queue) > 0)`, new: `return n.poked || len(n.queue) > 0`,
 	},
 	{
 		name: "do not seek an instance that went astray", file: "internal/pool/astray.go", tests: "./internal/pool",
@@ -486,6 +539,15 @@ var mutants = []mutant{
 	{
 		name: "take a queue-proxy that is not ready for one that drains", file: "cmd/infinicache-node/queue.go", tests: "./cmd/infinicache-node",
 		old: ` && strings.Contains(string(text), draining)`, new: ` && !strings.Contains(string(text), "nothing")`,
+	},
+	{
+		name: "end before the platform's word", file: "cmd/infinicache-node/service.go", tests: "./cmd/infinicache-node",
+		old: `		case <-time.After(wordPatience):`, new: `		default:`,
+	},
+	{
+		name: "wait for ever for the platform's word", file: "cmd/infinicache-node/service.go", tests: "./cmd/infinicache-node",
+		old: `		case <-time.After(wordPatience):
+`, new: ``,
 	},
 	// Deployment to Knative.
 	{

@@ -22,6 +22,10 @@ type CloudRunSettings struct {
 	// ServiceAccount is the e-mail address of the nodes' identity, which needs no
 	// role; the project's default if empty.
 	ServiceAccount string `json:"serviceAccount,omitempty"`
+	// Tokens is Metadata, the default: the proxy invokes nodes as the service account
+	// of its machine, which needs the role roles/run.invoker on them. With None they
+	// have to let everybody in.
+	Tokens string `json:"tokens,omitempty"`
 }
 
 // Cloud Run's limits. With less than one processor it allows an instance one request
@@ -114,6 +118,10 @@ func (p *Pool) cloudRunNode(node int) *unstructured.Unstructured {
 			"startupProbe": m{"httpGet": m{"path": "/healthz", "port": HTTPPort}, "periodSeconds": 1, "failureThreshold": 30},
 		}},
 	}
+	service := m{run + "ingress": "internal"}
+	if audience := p.Audience(); audience != "" {
+		service[run+"custom-audiences"] = fmt.Sprintf(`[%q]`, audience)
+	}
 	if p.CloudRun.ServiceAccount != "" {
 		spec["serviceAccountName"] = p.CloudRun.ServiceAccount
 	}
@@ -121,7 +129,7 @@ func (p *Pool) cloudRunNode(node int) *unstructured.Unstructured {
 		"apiVersion": servingV1, "kind": "Service",
 		"metadata": m{
 			"name": p.NodeName(node), "namespace": p.Namespace, "labels": labels,
-			"annotations": m{run + "ingress": "internal"},
+			"annotations": service,
 		},
 		"spec": m{"template": m{
 			"metadata": m{"labels": labels, "annotations": annotations},

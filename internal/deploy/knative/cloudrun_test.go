@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -91,6 +92,67 @@ func TestCloudRunShape(t *testing.T) {
 	// The services for Knative have such fields, or the test would see nothing.
 	if got := want.complain("", load(t, "small.yaml").node(0).Object); len(got) < 5 {
 		t.Errorf("Knative's own services are complained about only so: %q", got)
+	}
+}
+
+// One audience is for all nodes of a pool, and the services take what the proxy's tokens
+// say. Without tokens they say nothing of it.
+func TestCloudRunAudience(t *testing.T) {
+	p := load(t, "cloudrun.yaml")
+	for _, tokens := range []string{Metadata, None} {
+		p.CloudRun.Tokens = tokens
+		if want := tokens == Metadata; (p.Audience() != "") != want {
+			t.Errorf("tokens %s: audience %q", tokens, p.Audience())
+		}
+		services, err := p.CloudRunServices()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, u := range services {
+			var taken []string
+			text, ok := u.GetAnnotations()["run.googleapis.com/custom-audiences"]
+			if ok {
+				err = json.Unmarshal([]byte(text), &taken)
+			}
+			if want := tokens == Metadata; err != nil || ok != want || want && !slices.Equal(taken, []string{p.Audience()}) {
+				t.Errorf("tokens %s: %s takes %q, the proxy sends %q, %v", tokens, u.GetName(), text, p.Audience(), err)
+			}
+		}
+	}
+	other := load(t, "cloudrun.yaml")
+	other.Prefix = "other-"
+	if other.Audience() == load(t, "cloudrun.yaml").Audience() {
+		t.Errorf("two pools have the audience %s", other.Audience())
+	}
+	if audience := load(t, "small.yaml").Audience(); audience != "" {
+		t.Errorf("a pool on Knative has the audience %s", audience)
+	}
+}
+
+// Tokens are for TLS and private networks, and are on unless it is said otherwise.
+func TestCloudRunGateway(t *testing.T) {
+	text, err := os.ReadFile("testdata/cloudrun.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		gateway, tokens string
+		ok              bool
+	}{
+		{"http://10.0.0.7", "", true}, {"https://nodes.example", "", true}, {"http://nodes.example", "", false}, {"http://203.0.113.7", "metadata", false},
+		{"http://nodes.example", "none", true}, {"ftp://10.0.0.7", "", false}, {"https://nodes.example/path", "", false},
+	} {
+		file := fmt.Sprintf("%s\ngateway: %s\n", text, tt.gateway)
+		if tt.tokens != "" {
+			file = strings.Replace(file, "cloudRun:", "cloudRun:\n  tokens: "+tt.tokens, 1)
+		}
+		p, err := Decode([]byte(file))
+		if (err == nil) != tt.ok || err != nil && !strings.Contains(err.Error(), "gateway: ") {
+			t.Errorf("gateway %s, tokens %q: %v", tt.gateway, tt.tokens, err)
+		}
+		if err == nil && (p.Audience() == "") != (tt.tokens == None) {
+			t.Errorf("gateway %s, tokens %q: audience %q", tt.gateway, tt.tokens, p.Audience())
+		}
 	}
 }
 

@@ -34,6 +34,9 @@ const (
 	MinScale = "min-scale" // the autoscaler, which never takes it
 )
 
+// Where the proxy has the identity tokens from that it sends; None for none.
+const Metadata = "metadata" // the metadata server of its machine
+
 // How nodes are spread over machines.
 const (
 	Preferred = "preferred" // as far as there is room
@@ -77,8 +80,9 @@ type Pool struct {
 	// Unavailable is how many nodes may be away at once on purpose, when machines
 	// are drained: 1. More than the parity chunks of a stripe loses objects.
 	Unavailable int `json:"unavailable,omitempty"`
-	// Gateway is the URL http://ADDR of the way in to all services, which tells
-	// them apart by the Host header; empty where their own names resolve.
+	// Gateway is the URL http://ADDR or https://HOST of the way in to all services,
+	// which tells them apart by the Host header; empty where their own names resolve.
+	// With tokens it is needed, and an address is of a private network.
 	Gateway string `json:"gateway,omitempty"`
 	// ClusterDomain ends the names of services: cluster.local.
 	ClusterDomain string `json:"clusterDomain,omitempty"`
@@ -129,6 +133,15 @@ func (p *Pool) NodeName(node int) string { return fmt.Sprintf("%s%d", p.Prefix, 
 // NodeHost is the host under which a node's service is reached within the cluster.
 func (p *Pool) NodeHost(node int) string {
 	return fmt.Sprintf("%s.%s.svc.%s", p.NodeName(node), p.Namespace, p.ClusterDomain)
+}
+
+// Audience is what the proxy's identity tokens are made out to, one for all nodes of the
+// pool; empty if it sends none.
+func (p *Pool) Audience() string {
+	if p.CloudRun == nil || p.CloudRun.Tokens != Metadata {
+		return ""
+	}
+	return fmt.Sprintf("https://%s.%s.svc.%s", p.ID(), p.Namespace, p.ClusterDomain)
 }
 
 // ProxyName is the name of the proxy's StatefulSet, and of its service for clients.

@@ -193,7 +193,7 @@ timeout: 2h
 cpu: lots
 spread: wide
 unavailable: 9000
-gateway: https://x
+gateway: ftp://x
 clusterDomain: a_b
 storage: 1MiB
 storageClass: A_B
@@ -203,6 +203,7 @@ proxyFlags: [shape, --admin=x]
 clients: some
 systemNamespaces: [A]
 labels: {infinicache.dev/pool: mine}
+cloudRun: {network: default, tokens: gcloud}
 `))
 	if err == nil {
 		t.Fatal("a pool that is wrong in everything is accepted")
@@ -210,14 +211,14 @@ labels: {infinicache.dev/pool: mine}
 	for _, field := range []string{
 		"platform", "prefix", "nodes", "memory", "namespace", "image", "proxyImage", "links", "keep", "retention", "window",
 		"timeout", "cpu", "spread", "unavailable", "gateway", "clusterDomain", "storage", "storageClass", "proxyCPU", "proxyMemory",
-		"proxyFlags", "clients", "systemNamespaces", "labels",
+		"proxyFlags", "clients", "systemNamespaces", "labels", "cloudRun.tokens",
 	} {
 		if !strings.Contains("\n"+err.Error(), "\n"+field+": ") {
 			t.Errorf("no complaint about %s in:\n%v", field, err)
 		}
 	}
-	if n := strings.Count(err.Error(), "\n") + 1; n != 26 { // one each, two about proxyFlags
-		t.Errorf("%d complaints, want 26:\n%v", n, err)
+	if n := strings.Count(err.Error(), "\n") + 1; n != 27 { // one each, two about proxyFlags
+		t.Errorf("%d complaints, want 27:\n%v", n, err)
 	}
 	for _, bad := range []string{"nodez: 3", "window: soon", "cloudRun: {net: a}"} {
 		if _, err := Decode([]byte(bad)); err == nil {

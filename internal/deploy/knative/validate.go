@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/infinicache/infinicache/internal/bytesize"
+	"github.com/infinicache/infinicache/internal/platform/knative"
 )
 
 // The ranges of what a pool file says. Knative itself allows no other window, and
@@ -56,6 +57,9 @@ func (p *Pool) fill() {
 	p.ProxyCPU = cmp.Or(p.ProxyCPU, "500m")
 	p.ProxyMemory = cmp.Or(p.ProxyMemory, 512<<20)
 	p.Clients = cmp.Or(p.Clients, InNamespace)
+	if p.CloudRun != nil {
+		p.CloudRun.Tokens = cmp.Or(p.CloudRun.Tokens, Metadata)
+	}
 	if len(p.SystemNamespaces) == 0 {
 		p.SystemNamespaces = knativeNamespaces
 	}
@@ -125,7 +129,13 @@ func (p *Pool) faults() []error {
 	c.cpu("cpu", p.CPU)
 	c.choice("spread", p.Spread, Preferred, Required, None)
 	c.add(p.Unavailable >= 1 && p.Unavailable <= max(p.Nodes, 1), "unavailable", fmt.Sprint(p.Unavailable), fmt.Sprintf("1 to the %d nodes", p.Nodes))
-	c.add(p.Gateway == "" || isGateway(p.Gateway), "gateway", p.Gateway, "http://HOST or http://HOST:PORT")
+	switch {
+	case p.Gateway == "":
+	case p.Audience() == "" || !isGateway(p.Gateway):
+		c.add(isGateway(p.Gateway), "gateway", p.Gateway, "http://HOST, http://HOST:PORT, or the same with https")
+	default:
+		c.add(knative.Confidential(p.Gateway), "gateway", p.Gateway, "https://HOST or http:// and a private address, with cloudRun.tokens: "+p.CloudRun.Tokens+",")
+	}
 	c.add(len(validation.IsDNS1123Subdomain(p.ClusterDomain)) == 0, "clusterDomain", p.ClusterDomain, "a domain like cluster.local")
 	c.size("storage", p.Storage, minStorage, 0)
 	c.add(p.StorageClass == "" || len(validation.IsDNS1123Subdomain(p.StorageClass)) == 0, "storageClass", p.StorageClass, "the name of a storage class")
@@ -139,6 +149,9 @@ func (p *Pool) faults() []error {
 	c.choice("clients", p.Clients, InNamespace, Labelled, Everyone)
 	for _, namespace := range p.SystemNamespaces {
 		c.name("systemNamespaces", namespace)
+	}
+	if p.CloudRun != nil {
+		c.choice("cloudRun.tokens", p.CloudRun.Tokens, Metadata, None)
 	}
 	for key, value := range sorted(p.Labels) {
 		c.add(len(validation.IsQualifiedName(key)) == 0 && len(validation.IsValidLabelValue(value)) == 0 && !reserved(key),
@@ -156,7 +169,7 @@ func reserved(key string) bool {
 
 func isGateway(s string) bool {
 	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "http" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return false
 	}
 	if u.Port() != "" {

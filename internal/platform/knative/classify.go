@@ -2,6 +2,7 @@ package knative
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 
@@ -11,6 +12,10 @@ import (
 
 // kindOf is what a request means that got no answer.
 func kindOf(err error) platform.Kind {
+	var token *tokenError
+	if errors.As(err, &token) {
+		return token.kind
+	}
 	var lookup *net.DNSError
 	if errors.As(err, &lookup) && lookup.IsNotFound {
 		return platform.NotFound // inside a cluster a service's name exists with it
@@ -46,4 +51,18 @@ func refusal(res *http.Response) platform.Kind {
 		return platform.NotReady
 	}
 	return platform.Unavailable
+}
+
+// mend is what to do about a platform that does not let this proxy in, as the beginning
+// of a message; empty if it says something else.
+func (d *Driver) mend(kind platform.Kind, status int) string {
+	switch {
+	case kind != platform.Denied:
+		return ""
+	case d.tokens == nil:
+		return "no identity token was sent: "
+	case status == http.StatusUnauthorized:
+		return fmt.Sprintf("the identity token is not taken, the service's custom audiences have to list %s: ", d.cfg.Audience)
+	}
+	return "the service account of the proxy's machine needs the role roles/run.invoker on the service: "
 }

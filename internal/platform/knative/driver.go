@@ -34,6 +34,13 @@ type Config struct {
 	// Host header, like http://10.0.0.7. Empty reaches http://HOST itself, as from
 	// inside the cluster.
 	Gateway string
+	// Audience is what identity tokens are made out to that go along with every request:
+	// those of the service account of this machine. The gateway has to be Confidential
+	// then, and but for TLS no HTTP proxy of the environment is between. Empty sends none.
+	Audience string
+	// Metadata is HOST or HOST:PORT of the metadata server, which gives tokens; empty
+	// means 169.254.169.254.
+	Metadata string
 	// Session is the longest session, 1 s to 24 h; zero means 5 min. It must be
 	// below what the platform allows a request.
 	Session time.Duration
@@ -75,6 +82,7 @@ type Driver struct {
 	cfg    Config
 	client *http.Client
 	own    *http.Transport // nil if the caller gave one
+	tokens *tokens         // nil if none are sent
 	caps   platform.Capabilities
 	found  directory
 }
@@ -95,12 +103,24 @@ func New(cfg Config) (*Driver, error) {
 	if cfg.Name == "" {
 		cfg.Name = "knative"
 	}
+	if cfg.Metadata == "" {
+		cfg.Metadata = defaultMetadata
+	}
 	var errs []error
 	if strings.Count(cfg.Host, "%d") != 1 || strings.Count(cfg.Host, "%") != 1 {
 		errs = append(errs, fmt.Errorf("field Host: %q given, a host name with one %%d allowed", cfg.Host))
 	}
 	if u, err := url.Parse(cfg.Gateway); cfg.Gateway != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
 		errs = append(errs, fmt.Errorf("field Gateway: %q given, a URL like http://10.0.0.7 allowed", cfg.Gateway))
+	}
+	if cfg.Audience != "" && !Confidential(cfg.Gateway) {
+		errs = append(errs, fmt.Errorf("field Gateway: %q given, https://HOST or http:// and a private address allowed where identity tokens are sent", cfg.Gateway))
+	}
+	if cfg.Audience != "" && cfg.Instances != nil {
+		errs = append(errs, errors.New("field Instances: given, none allowed where identity tokens are sent, which go to the gateway alone"))
+	}
+	if u, err := url.Parse("http://" + cfg.Metadata); err != nil || u.Host != cfg.Metadata {
+		errs = append(errs, fmt.Errorf("field Metadata: %q given, HOST or HOST:PORT allowed", cfg.Metadata))
 	}
 	if cfg.Session < time.Second || cfg.Session > activation.MaxLimit {
 		errs = append(errs, fmt.Errorf("field Session: %v given, 1s to %v allowed", cfg.Session, activation.MaxLimit))
@@ -121,6 +141,12 @@ func New(cfg Config) (*Driver, error) {
 	if cfg.Transport == nil {
 		d.own = newTransport()
 		cfg.Transport = d.own
+	}
+	if cfg.Audience != "" {
+		d.tokens = newTokens(cfg.Audience, cfg.Metadata)
+		if u, err := url.Parse(cfg.Gateway); d.own != nil && (err != nil || u.Scheme != "https") {
+			d.own.Proxy = nil
+		}
 	}
 	d.client = &http.Client{
 		Transport:     cfg.Transport,
@@ -145,7 +171,8 @@ func newTransport() *http.Transport {
 	}
 }
 
-// Close closes idle connections. Invocations in flight go on.
+// Close closes idle connections. Invocations in flight go on, and so does asking for a
+// token, for 5 s at most.
 func (d *Driver) Close() error {
 	if d.own != nil {
 		d.own.CloseIdleConnections()
@@ -198,7 +225,8 @@ func (d *Driver) invoke(ctx context.Context, base string, node int, payload []by
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK || res.Header.Get(activation.Header) == "" {
 		text, _ := io.ReadAll(io.LimitReader(res.Body, maxRefusal)) // what there is of an explanation
-		return fail(refusal(res), platform.Outcome{}, res.Status, errors.New(strings.TrimSpace(string(text))))
+		kind := refusal(res)
+		return fail(kind, platform.Outcome{}, told(res.Status), errors.New(d.mend(kind, res.StatusCode)+strings.TrimSpace(told(string(text)))))
 	}
 	end, err := read(res.Body, called, func() { silence.Reset(d.cfg.Silence) })
 	out := d.outcome(end, time.Since(began))
@@ -214,13 +242,10 @@ func (d *Driver) invoke(ctx context.Context, base string, node int, payload []by
 		}
 		out.Payload = []byte(end.Failure.Message)
 		// A panic brings its stack, and anybody's function what it likes.
-		return fail(failures[end.Failure.Fault], out, cutOff(string(end.Failure.Fault)), errors.New(cutOff(end.Failure.Message)))
+		return fail(failures[end.Failure.Fault], out, told(string(end.Failure.Fault)), errors.New(told(end.Failure.Message)))
 	}
 	return out, nil
 }
-
-// cutOff is as much of a text as is told.
-func cutOff(text string) string { return text[:min(len(text), maxRefusal)] }
 
 // errSilent is why an invocation is given up of which nothing is heard.
 var errSilent = errors.New("nothing is heard from the instance")
@@ -260,13 +285,20 @@ func (d *Driver) base(node int) string {
 	return "http://" + d.hostOf(node)
 }
 
-// request makes a request for a node's service.
+// request makes a request for a node's service, with a token where they are sent.
 func (d *Driver) request(ctx context.Context, method, base string, node int, path string, body io.Reader) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, method, base+path, body)
 	if err != nil {
 		return nil, err
 	}
 	req.Host = d.hostOf(node)
+	if d.tokens != nil {
+		token, err := d.tokens.get(ctx)
+		if err != nil {
+			return nil, err
+		}
+		req.Header.Set(tokenHeader, "Bearer "+token)
+	}
 	return req, nil
 }
 

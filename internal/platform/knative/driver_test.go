@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -27,6 +28,17 @@ func TestNewReportsEveryBadField(t *testing.T) {
 		if !strings.Contains(err.Error(), "field "+field) {
 			t.Errorf("complaint lacks %s: %v", field, err)
 		}
+	}
+}
+
+// Tokens are for the gateway, and instances are not behind it.
+func TestInstancesGetNoTokens(t *testing.T) {
+	_, err := knative.New(knative.Config{
+		Host: host, Gateway: "https://g", Audience: "a",
+		Instances: func(context.Context) ([]netip.AddrPort, error) { return nil, nil },
+	})
+	if err == nil || !strings.Contains(err.Error(), "field Instances") {
+		t.Errorf("New = %v", err)
 	}
 }
 

@@ -41,6 +41,8 @@ type Config struct {
 	// Drain is the time from the word to SIGTERM, and Grace from there to SIGKILL.
 	// Defaults 300 ms and 2 s.
 	Drain, Grace time.Duration
+	// Front wraps the gateway; nil lets everybody in.
+	Front func(services http.Handler) http.Handler
 	// Log takes what the processes write; nil discards.
 	Log io.Writer
 }
@@ -85,7 +87,11 @@ func Start(t testing.TB, cfg Config) *Platform {
 		cfg.Grace = 2 * time.Second
 	}
 	p := &Platform{cfg: cfg, t: t, transport: &http.Transport{}, pods: map[int]*pod{}, all: map[*pod]struct{}{}}
-	p.door = httptest.NewServer(http.HandlerFunc(p.serve))
+	var gateway http.Handler = http.HandlerFunc(p.serve)
+	if cfg.Front != nil {
+		gateway = cfg.Front(gateway)
+	}
+	p.door = httptest.NewServer(gateway)
 	t.Cleanup(p.stop)
 	return p
 }
