@@ -223,20 +223,20 @@ func (c *claim) Invoke(ctx context.Context, number int, payload []byte) (platfor
 
 // InvokeInbound implements platform.Inbound.
 func (c *claim) InvokeInbound(ctx context.Context, number int, payload []byte, called func(wire.Call)) (platform.Outcome, error) {
-	return c.alive(number, func() (platform.Outcome, error) {
+	return c.alive(number, called, func(called func(wire.Call)) (platform.Outcome, error) {
 		return c.Platform.InvokeInbound(ctx, number, payload, called)
 	})
 }
 
 // InvokeInstance implements platform.Overlapping.
 func (c *claim) InvokeInstance(ctx context.Context, number int, instance string, payload []byte, called func(wire.Call)) (platform.Outcome, error) {
-	return c.alive(number, func() (platform.Outcome, error) {
+	return c.alive(number, called, func(called func(wire.Call)) (platform.Outcome, error) {
 		return c.Platform.InvokeInstance(ctx, number, instance, payload, called)
 	})
 }
 
-// alive invokes for as long as the proxy lives.
-func (c *claim) alive(number int, invoke func() (platform.Outcome, error)) (platform.Outcome, error) {
+// alive invokes for as long as the proxy lives, and passes calls on for as long.
+func (c *claim) alive(number int, called func(wire.Call), invoke func(called func(wire.Call)) (platform.Outcome, error)) (platform.Outcome, error) {
 	gone := func() (platform.Outcome, error) {
 		return platform.Outcome{}, &platform.Error{Kind: platform.Canceled, Node: number, Err: errDead}
 	}
@@ -245,9 +245,22 @@ func (c *claim) alive(number int, invoke func() (platform.Outcome, error)) (plat
 		return gone()
 	default:
 	}
+	var mu sync.Mutex
+	over := false
+	defer func() {
+		mu.Lock()
+		over = true
+		mu.Unlock()
+	}()
 	ended := make(chan answer, 1)
 	go func() {
-		out, err := invoke()
+		out, err := invoke(func(c wire.Call) {
+			mu.Lock()
+			defer mu.Unlock()
+			if !over && called != nil {
+				called(c)
+			}
+		})
 		ended <- answer{out, err}
 	}()
 	select {
