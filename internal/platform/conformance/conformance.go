@@ -22,6 +22,10 @@ type Harness struct {
 	Nodes int
 	// Missing is a node whose function is not deployed.
 	Missing int
+	// Outlive has the sessions of a node that begin be another instance's, while the
+	// one before lives on, as after a change of what is deployed. It is for drivers
+	// that are platform.Overlapping and have a way to the one before.
+	Outlive func(node int)
 }
 
 // Run runs the suite. For each test it makes a harness, whose functions have had
@@ -39,6 +43,7 @@ func Run(t *testing.T, make func(t *testing.T) Harness) {
 		{"keeps nodes apart", nodesApart},
 		{"runs sessions of many nodes at once", concurrent},
 		{"runs a second instance, or refuses", second},
+		{"tells which instance is next, and reaches the one before", overlapping},
 		{"reports a function's error", functionError},
 		{"reports a function's panic", functionPanic},
 		{"reports an exit and recovers", exit},
@@ -230,6 +235,43 @@ func second(t *testing.T, s suite) {
 	}
 	if !s.Driver.Capabilities().SecondInstance && len(seen) != 1 {
 		t.Errorf("without second instances, %d ran and %d were refused", len(seen), throttled)
+	}
+}
+
+func overlapping(t *testing.T, s suite) {
+	driver, ok := s.Driver.(platform.Overlapping)
+	if !ok {
+		t.Skip("the platform does not tell which instance is next")
+	}
+	next := func() string {
+		t.Helper()
+		id, err := driver.Next(t.Context(), 0)
+		if err != nil || id == "" {
+			t.Fatalf("Next = %q, %v", id, err)
+		}
+		return id
+	}
+	before, _ := s.ok(t, 0, Command{Op: "echo"})
+	old := next()
+	if again := next(); again != old {
+		t.Errorf("the next instance is %s, and then %s", old, again)
+	}
+	out, err := driver.InvokeInstance(t.Context(), 0, "nobody", []byte(`{"op":"echo"}`), nil)
+	s.fails(t, 0, out, err, platform.NotFound)
+	if s.Outlive == nil {
+		t.Skip("the platform has no way to the instance before")
+	}
+	s.Outlive(0)
+	if now := next(); now == old {
+		t.Fatalf("the next instance is %s, as before", now)
+	}
+	if after, _ := s.ok(t, 0, Command{Op: "echo"}); after.Instance == before.Instance {
+		t.Error("a session is the old instance's")
+	}
+	out, err = driver.InvokeInstance(t.Context(), 0, old, []byte(`{"op":"echo"}`), nil)
+	var r Reply
+	if err != nil || json.Unmarshal(out.Payload, &r) != nil || r.Instance != before.Instance {
+		t.Errorf("InvokeInstance = %s, %v, want a session of %s", out.Payload, err, before.Instance)
 	}
 }
 

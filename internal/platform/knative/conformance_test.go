@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/netip"
 	"os"
 	"testing"
 	"time"
@@ -61,12 +62,13 @@ func TestConformance(t *testing.T) {
 		})
 		d, err := knative.New(knative.Config{
 			Host: host, Gateway: p.URL(), Session: 3 * time.Second,
-			Price: platform.Price{Quantum: 100 * time.Millisecond},
+			Price:     platform.Price{Quantum: 100 * time.Millisecond},
+			Instances: func(context.Context) ([]netip.AddrPort, error) { return p.Instances(), nil },
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { d.Close() })
-		return conformance.Harness{Driver: d, Nodes: 4, Missing: 4}
+		return conformance.Harness{Driver: d, Nodes: 4, Missing: 4, Outlive: p.Outlive}
 	})
 }

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
+	"net/netip"
 	"net/url"
 	"os"
 	"os/exec"
@@ -277,6 +278,31 @@ func (pod *pod) probe(w http.ResponseWriter, _ *http.Request) {
 	if pod.draining {
 		http.Error(w, "shutting down", http.StatusServiceUnavailable)
 	}
+}
+
+// Instances are the addresses of all processes that can be asked.
+func (p *Platform) Instances() []netip.AddrPort {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var all []netip.AddrPort
+	for pod := range p.all {
+		select {
+		case <-pod.ready:
+			if at, err := netip.ParseAddrPort(pod.url.Host); pod.err == nil && err == nil {
+				all = append(all, at)
+			}
+		default: // it starts
+		}
+	}
+	return all
+}
+
+// Outlive has requests for a service that come from now on go to a new process. The
+// one there lives on.
+func (p *Platform) Outlive(service int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.pods, service)
 }
 
 // Delete ends a service's process, with notice, and returns at once; requests that
