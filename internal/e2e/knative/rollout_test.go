@@ -44,7 +44,15 @@ func TestRollout(t *testing.T) {
 		t.Error("no node had two pods at a time, which this is to test")
 	}
 	p.verdict(l)
-	p.settled()
+}
+
+// TestRolloutWithTheProxy brings new revisions without a drain, of the nodes and of the
+// proxy that they are to hand over with the help of.
+func TestRolloutWithTheProxy(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, "both", 6, fields{"proxyFlags": shape, "window": "10s"})
+	c, l := p.client(), ledger.New()
+	keys := l.Fill(t, c, "base", 60, 1<<20)
 
 	undrained := func(what string, change fields, image string) {
 		t.Helper()
@@ -65,7 +73,7 @@ func TestRollout(t *testing.T) {
 	// Everything at once, as tools do that keep a cluster as files say: the proxy is
 	// away just when old pods would hand over.
 	p.write(fields{"image": at.nodeImages[1], "keep": "hold"})
-	began = time.Now()
+	began := time.Now()
 	p.under(mixed, l, func() {
 		p.applyPrinted("")
 		p.overlapped(at.nodeImages[1])

@@ -48,7 +48,7 @@ func missing() error {
 
 // patience bounds the whole suite. What it made is deleted after it, so that it must
 // be below the time limit of go test.
-const patience = 17 * time.Minute
+const patience = 20 * time.Minute
 
 // at is the cluster, for all tests.
 var at *cluster

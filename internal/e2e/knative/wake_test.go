@@ -47,6 +47,7 @@ func TestWake(t *testing.T) {
 	}
 	var cold, coldEcho, warm, awake, warmEcho []time.Duration
 	for range 3 {
+		l.Delete(t.Context(), c, "wake/0") // the pod would hand it over to the next one
 		await(t, 2*time.Minute, "no pods are left but such that end", func() bool {
 			_, err := e.pod(e.names[0])
 			return err != nil && len(p.names()) == 0 && p.status().Nodes[0].Holders == 0
