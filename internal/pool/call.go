@@ -203,6 +203,11 @@ func (c *Call) Cancel() {
 		// The node still answers, and the machine counts that answer.
 		_ = c.link.conn.Send(wire.TypeCancel, 0, c.stream, nil)
 		after = c.giveUp(after)
+		if l := c.link; c.kind == callStore {
+			// On a slow link they would hold up what comes after them, and keep
+			// the memory that their sender needs to go on.
+			after = append(after, func() { l.conn.Drop(c.stream) })
+		}
 	case c.s.queued[c.id] == c:
 		after = c.s.stepLocked(lifecycle.Event{Kind: lifecycle.OnCancel, ID: c.id}, after)
 	default: // about to be repeated
