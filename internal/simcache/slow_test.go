@@ -65,3 +65,15 @@ func TestWritesBesideASlowNode(t *testing.T) {
 		}
 	})
 }
+
+// A chunk may take a slow link longer than a silent one is trusted.
+func TestStoreOnSlowLinks(t *testing.T) {
+	besideSlowNodes(t, 10_000_000, 2, func(t *testing.T, w *Cache) {
+		c := w.Client()
+		for range 5 {
+			if _, err := c.PutBytes(t.Context(), "w", content(1, 10<<20)); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
