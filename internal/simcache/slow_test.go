@@ -77,3 +77,47 @@ func TestStoreOnSlowLinks(t *testing.T) {
 		}
 	})
 }
+
+// Reads that go on beside a slow node do not come down to its pace: hedges are few, and
+// who was slow is not asked again at once.
+func TestReadsBesideASlowNode(t *testing.T) {
+	const nodes, rate, clients, objects, each = 14, 75_000_000, 4, 8, 100
+	synctest.Test(t, func(t *testing.T) {
+		w := New(t, Config{Nodes: nodes, Shape: object.Shape{Data: 10, Parity: 2}, Linger: time.Minute, Seed: 1})
+		functionLinks(t, w, nodes, rate)
+		if _, err := w.Net.Script("delay node/*->proxy 500us jitter 3ms"); err != nil {
+			t.Fatal(err)
+		}
+		c := w.Client()
+		want := load(t, c, objects, 10<<20)
+		measure := func() (p50, p99, all time.Duration) {
+			began := time.Now()
+			var mu sync.Mutex
+			var took []time.Duration
+			var readers sync.WaitGroup
+			for k := range clients {
+				readers.Go(func() {
+					for i := range each {
+						key := fmt.Sprint("k", (i+k)%objects)
+						began := time.Now()
+						mustGet(t, c, key, want[key])
+						mu.Lock()
+						took = append(took, time.Since(began))
+						mu.Unlock()
+					}
+				})
+			}
+			readers.Wait()
+			slices.Sort(took)
+			return took[len(took)/2], took[len(took)*99/100], time.Since(began)
+		}
+		b50, b99, before := measure()
+		functionLinks(t, w, 1, rate/10)
+		s50, s99, beside := measure()
+		t.Logf("%d GETs of 10 MiB: p50 %v, p99 %v, all in %v; beside a slow node p50 %v, p99 %v, all in %v",
+			clients*each, b50, b99, before, s50, s99, beside)
+		if beside > before*3/2 || s99 > b99*4 {
+			t.Errorf("beside a slow node all took %v and p99 is %v, before %v and %v", beside, s99, before, b99)
+		}
+	})
+}
