@@ -97,6 +97,7 @@ func (l *proxyLink) Frame(h wire.Header, meta []byte) error {
 		}
 		l.credit(h.Stream, int64(m.Bytes))
 	case wire.TypeCancel:
+		l.conn.Drop(h.Stream) // over a slow link other answers would wait behind it
 		if r := l.requests[h.Stream]; r != nil {
 			r.abandon()
 			l.done(h.Stream, 0, wire.ErrCanceled)

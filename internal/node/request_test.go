@@ -106,6 +106,34 @@ func TestCancel(t *testing.T) {
 	})
 }
 
+// What a canceled fetch has queued for a slow link is not sent.
+func TestCanceledBlocksAreNotSent(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		inv := invocation(1)
+		inv.Linger.Stay = 20 * time.Second
+		p, returned := w.join(inv)
+		const blocks = 32
+		p.put(1, blocks*wire.BlockSize)
+		if _, err := w.net.Script("rate node->proxy 1000000 bytes/s"); err != nil {
+			t.Fatal(err)
+		}
+		fetch := p.beginFetch(1, 0, blocks, blocks*wire.BlockSize)
+		time.Sleep(time.Second)
+		p.conn.Send(wire.TypeCancel, 0, fetch, nil)
+		came := 0
+		for p.next().Type == wire.TypeBlock {
+			came++
+		}
+		if came > blocks/3 {
+			t.Errorf("%d blocks came of %d, after a second at the rate of 4 blocks a second", came, blocks)
+		}
+		if used := p.freeChunks(chunkOf(1)); used != 0 {
+			t.Errorf("%d bytes are used after all was freed", used)
+		}
+		p.sleep(3, returned)
+	})
+}
+
 // A proxy hears that blocks arrive, while the chunk is long in coming and after it gave
 // the chunk up, and is told nothing beside answers otherwise.
 func TestSignsOfLifeAmongBlocks(t *testing.T) {
