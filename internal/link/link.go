@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -133,6 +134,26 @@ func (c *Conn) SendBlock(stream uint32, b wire.Block, body []byte, more [][]byte
 		owner.Release()
 	}
 	return err
+}
+
+// Drop takes the blocks of a stream out of the queue and releases them. Those that
+// are being written are sent.
+func (c *Conn) Drop(stream uint32) {
+	var dropped []frame
+	c.mu.Lock()
+	c.queue = slices.DeleteFunc(c.queue, func(f frame) bool {
+		if f.ctl != nil {
+			return false
+		}
+		h, err := wire.ParseHeader(f.head[:])
+		if err != nil || h.Stream != stream {
+			return false
+		}
+		dropped = append(dropped, f)
+		return true
+	})
+	c.mu.Unlock()
+	release(dropped)
 }
 
 func (c *Conn) enqueue(f frame) error {

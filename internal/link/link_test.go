@@ -262,6 +262,53 @@ func TestUnwantedBlocksAreThrownAway(t *testing.T) {
 	}
 }
 
+// A peer that is slow to read is not sent what is dropped meanwhile, but for what is
+// being written.
+func TestDroppedBlocksAreNotSent(t *testing.T) {
+	const blocks = 20
+	a, b := net.Pipe()
+	ca := New(a, Config{})
+	var unwanted, wanted count
+	for i := range uint32(blocks) {
+		ca.SendBlock(1, wire.Block{Index: i}, make([]byte, wire.BlockSize), nil, &unwanted)
+	}
+	ca.SendBlock(2, wire.Block{Index: blocks}, make([]byte, 1000), nil, &wanted)
+	ca.Send(wire.TypeCancel, 0, 1, nil)
+	var wg sync.WaitGroup
+	wg.Go(func() { ca.Run(t.Context(), &recorder{}) })
+	first := make([]byte, 1)
+	if _, err := b.Read(first); err != nil { // a batch is being written
+		t.Fatal(err)
+	}
+	ca.Drop(1)
+	if n := unwanted.n.Load(); n < blocks-batchBytes/wire.BlockSize || n == blocks {
+		t.Errorf("%d of %d blocks are released when they are dropped", n, blocks)
+	}
+	ca.Finish(nil)
+	rec := &recorder{}
+	New(prefixed{b, bytes.NewReader(first)}, Config{}).Run(t.Context(), rec)
+	wg.Wait()
+	if n := len(rec.blocks); n > batchBytes/wire.BlockSize+1 || rec.blocks[blocks] == nil || len(rec.frames) != 1 {
+		t.Errorf("%d blocks and %d frames arrived", n, len(rec.frames))
+	}
+	if unwanted.n.Load() != blocks || wanted.n.Load() != 1 {
+		t.Errorf("released %d and %d times, want %d and 1", unwanted.n.Load(), wanted.n.Load(), blocks)
+	}
+}
+
+// prefixed is a connection of which the first bytes were read already.
+type prefixed struct {
+	net.Conn
+	first *bytes.Reader
+}
+
+func (p prefixed) Read(b []byte) (int, error) {
+	if p.first.Len() > 0 {
+		return p.first.Read(b)
+	}
+	return p.Conn.Read(b)
+}
+
 func BenchmarkBlocks(b *testing.B) {
 	x, y := pair(b)
 	cx, cy := New(x, Config{}), New(y, Config{})

@@ -2,6 +2,7 @@ package link
 
 import (
 	"net"
+	"slices"
 	"time"
 )
 
@@ -15,12 +16,11 @@ const maxPieces = 1000
 // write writes what is queued until the link is closed. Every block that was
 // queued is released when it returns.
 func (c *Conn) write() (err error) {
-	var queue []frame // taken from c.queue, written from the front
-	var done int      // of queue
+	var batch []frame // taken from the queue
 	var iov net.Buffers
 	defer func() {
 		c.Close(err) // from here on enqueue refuses
-		release(queue[done:])
+		release(batch)
 		c.mu.Lock()
 		rest := c.queue
 		c.queue = nil
@@ -28,19 +28,12 @@ func (c *Conn) write() (err error) {
 		release(rest)
 	}()
 	for {
-		if done == len(queue) {
-			done = 0
-			if queue, err = c.take(queue[:0]); err != nil {
-				return err
-			}
+		if batch, err = c.take(batch[:0]); err != nil {
+			return err
 		}
 		iov = iov[:0]
-		end, n := done, 0
-		// Frames without a body may follow a full batch: they cost next to nothing.
-		for end < len(queue) && (n < batchBytes || queue[end].ctl != nil) && len(iov) < maxPieces {
-			f := &queue[end]
-			iov, n = f.appendTo(iov, n)
-			end++
+		for i := range batch {
+			iov = batch[i].appendTo(iov)
 		}
 		if err := c.nc.SetWriteDeadline(time.Now().Add(c.cfg.Stall)); err != nil {
 			return cut(err)
@@ -49,13 +42,13 @@ func (c *Conn) write() (err error) {
 		if _, err := out.WriteTo(c.nc); err != nil {
 			return cut(err)
 		}
-		release(queue[done:end])
-		done = end
+		release(batch)
 	}
 }
 
-// take waits for frames and swaps them for the empty slice it is given. Its
-// error is why there will be none.
+// take waits for frames and moves a batch of them to the empty slice it is given.
+// What it leaves in the queue can still be dropped. Its error is why there will be
+// none.
 func (c *Conn) take(empty []frame) ([]frame, error) {
 	for {
 		c.mu.Lock()
@@ -65,10 +58,9 @@ func (c *Conn) take(empty []frame) ([]frame, error) {
 			c.mu.Unlock()
 			return empty, err
 		case len(c.queue) > 0:
-			q := c.queue
-			c.queue, c.bytes = empty, 0
+			batch := c.takeLocked(empty)
 			c.mu.Unlock()
-			return q, nil
+			return batch, nil
 		case c.finish != nil:
 			err := c.finish
 			c.mu.Unlock()
@@ -79,21 +71,50 @@ func (c *Conn) take(empty []frame) ([]frame, error) {
 	}
 }
 
-func (f *frame) appendTo(iov net.Buffers, n int) (net.Buffers, int) {
+// takeLocked moves a batch, which is mostly the whole queue. c.mu is held.
+func (c *Conn) takeLocked(empty []frame) []frame {
+	end, n, pieces := 0, 0, 0
+	// Frames without a body may follow a full batch: they cost next to nothing.
+	for end < len(c.queue) && (n < batchBytes || c.queue[end].ctl != nil) && pieces < maxPieces {
+		f := &c.queue[end]
+		n += f.size()
+		pieces += 2 + len(f.more)
+		end++
+	}
+	if end == len(c.queue) {
+		batch := c.queue
+		c.queue, c.bytes = empty, 0
+		return batch
+	}
+	batch := append(empty, c.queue[:end]...)
+	for i := range batch {
+		c.bytes -= len(batch[i].ctl)
+	}
+	c.queue = slices.Delete(c.queue, 0, end)
+	return batch
+}
+
+// size is how many bytes a frame has.
+func (f *frame) size() int {
 	if f.ctl != nil {
-		return append(iov, f.ctl), n + len(f.ctl)
+		return len(f.ctl)
 	}
-	iov = append(iov, f.head[:])
-	n += len(f.head)
-	if len(f.body) > 0 {
-		iov = append(iov, f.body)
-		n += len(f.body)
-	}
+	n := len(f.head) + len(f.body)
 	for _, m := range f.more {
-		iov = append(iov, m)
 		n += len(m)
 	}
-	return iov, n
+	return n
+}
+
+func (f *frame) appendTo(iov net.Buffers) net.Buffers {
+	if f.ctl != nil {
+		return append(iov, f.ctl)
+	}
+	iov = append(iov, f.head[:])
+	if len(f.body) > 0 {
+		iov = append(iov, f.body)
+	}
+	return append(iov, f.more...)
 }
 
 // release lets go of frames that were written or dropped.

@@ -12,6 +12,11 @@ import (
 // answered with busy.
 const maxRequests = 4096
 
+// aliveEvery is after how long a proxy that sends blocks hears that they arrive. If it
+// hears nothing for lifecycle.Config.QuietFor it asks, and over a slow link the question
+// comes too late, behind the blocks.
+const aliveEvery = 250 * time.Millisecond
+
 // proxyLink is the instance's end of a link to its proxy. Its fields are guarded
 // by the node's mutex, but for those that only the reading goroutine uses.
 type proxyLink struct {
@@ -21,6 +26,7 @@ type proxyLink struct {
 	over     chan struct{}      // closed when the link has ended
 	requests map[uint32]request // being served, by stream
 	patience *time.Timer        // with what is written before the end; nil until reset
+	said     time.Time          // when the proxy was last told something, or began to ask
 
 	// Of the reading goroutine.
 	filling *staging   // whose block is being read
@@ -91,6 +97,7 @@ func (l *proxyLink) Frame(h wire.Header, meta []byte) error {
 		}
 		l.credit(h.Stream, int64(m.Bytes))
 	case wire.TypeCancel:
+		l.conn.Drop(h.Stream) // over a slow link other answers would wait behind it
 		if r := l.requests[h.Stream]; r != nil {
 			r.abandon()
 			l.done(h.Stream, 0, wire.ErrCanceled)
@@ -170,6 +177,9 @@ func (l *proxyLink) begin(stream uint32, fence wire.Fence) (bool, error) {
 		return false, wire.Errorf(wire.CodeProtocol, "a request on stream %d, which is taken", stream)
 	}
 	l.n.session.requests++
+	if len(l.requests) == 0 {
+		l.said = time.Now()
+	}
 	l.n.step(lifecycle.Event{Kind: lifecycle.OnBegan, Link: l.number})
 	if len(l.requests) >= maxRequests {
 		l.done(stream, 0, wire.Errorf(wire.CodeBusy, "%d requests are being served", maxRequests))
@@ -178,9 +188,19 @@ func (l *proxyLink) begin(stream uint32, fence wire.Fence) (bool, error) {
 	return true, nil
 }
 
+// alive tells the proxy that its blocks arrive, if it has heard nothing for a while.
+func (l *proxyLink) alive() {
+	m := &l.n.machine
+	if now := time.Now(); now.Sub(l.said) >= aliveEvery && m.Accepting() && m.Link() == l.number {
+		l.said = now
+		_ = l.conn.Send(wire.TypePong, wire.CodeOK, 0, &wire.Session{Epoch: m.Epoch(), Session: m.Session()})
+	}
+}
+
 // done answers a request, which is over with it.
 func (l *proxyLink) done(stream uint32, value int64, err error) {
 	delete(l.requests, stream)
+	l.said = time.Now()
 	code, d := wire.DoneOf(err)
 	d.Value = uint64(value)
 	_ = l.conn.Send(wire.TypeDone, code, stream, d)

@@ -106,6 +106,75 @@ func TestCancel(t *testing.T) {
 	})
 }
 
+// What a canceled fetch has queued for a slow link is not sent.
+func TestCanceledBlocksAreNotSent(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		inv := invocation(1)
+		inv.Linger.Stay = 20 * time.Second
+		p, returned := w.join(inv)
+		const blocks = 32
+		p.put(1, blocks*wire.BlockSize)
+		if _, err := w.net.Script("rate node->proxy 1000000 bytes/s"); err != nil {
+			t.Fatal(err)
+		}
+		fetch := p.beginFetch(1, 0, blocks, blocks*wire.BlockSize)
+		time.Sleep(time.Second)
+		p.conn.Send(wire.TypeCancel, 0, fetch, nil)
+		came := 0
+		for p.next().Type == wire.TypeBlock {
+			came++
+		}
+		if came > blocks/3 {
+			t.Errorf("%d blocks came of %d, after a second at the rate of 4 blocks a second", came, blocks)
+		}
+		if used := p.freeChunks(chunkOf(1)); used != 0 {
+			t.Errorf("%d bytes are used after all was freed", used)
+		}
+		p.sleep(3, returned)
+	})
+}
+
+// A proxy hears that blocks arrive, while the chunk is long in coming and after it gave
+// the chunk up, and is told nothing beside answers otherwise.
+func TestSignsOfLifeAmongBlocks(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		inv := invocation(1)
+		inv.Linger.Stay = 5 * time.Second
+		p, returned := w.join(inv)
+		const size = 8 * wire.BlockSize
+		data := content(1, size)
+		s := p.beginStore(1, size)
+		slowly := func(i int) {
+			t.Helper()
+			time.Sleep(200 * time.Millisecond)
+			p.sendBlock(s, 1, data, i)
+			synctest.Wait()
+		}
+		told := func() {
+			t.Helper()
+			var m wire.Session
+			if p.expect(wire.TypePong, 0, &m); m != (wire.Session{Epoch: p.epoch, Session: p.session}) {
+				t.Errorf("a sign of life says %+v", m)
+			}
+		}
+		slowly(0)
+		slowly(1)
+		told() // after 400 ms
+		slowly(2)
+		slowly(3)
+		told()
+		p.conn.Send(wire.TypeCancel, 0, s, nil)
+		p.done(s, wire.CodeCanceled)
+		slowly(4)
+		slowly(5)
+		told()
+		p.silent(time.Second)
+		p.put(2, size)
+		p.put(3, size)
+		p.sleep(3, returned)
+	})
+}
+
 func TestBlocksThatDoNotFit(t *testing.T) {
 	const size = wire.BlockSize + 1000
 	c := chunkOf(1)

@@ -52,6 +52,7 @@ func (l *proxyLink) stage(stream uint32, m *wire.Store) {
 func (l *proxyLink) Buffer(stream uint32, b wire.Block, n int, vec [][]byte) [][]byte {
 	l.n.mu.Lock()
 	defer l.n.mu.Unlock()
+	l.alive()
 	s, ok := l.requests[stream].(*staging)
 	if !ok {
 		return vec

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/infinicache/infinicache/internal/catalog"
@@ -45,6 +46,8 @@ type Call struct {
 	credit   uint32 // allowed and not yet passed on
 	again    bool   // it is the second time
 	sink     stripe.Sink
+	sent     time.Time
+	took     time.Duration // until the node had sent it all; zero before
 
 	// store
 	size     uint32
@@ -185,6 +188,41 @@ func (c *Call) Credit(n uint32) {
 	}
 }
 
+// EndRead ends the calls of one read, of which some may be nil: those that are not over
+// are given up. A node that took three times as long as usual among them is slow, and so
+// is one given up that was later by half than the last of those that answered.
+func EndRead(calls []*Call) {
+	var took []time.Duration
+	for _, c := range calls {
+		if c != nil && c.n != nil {
+			c.n.mu.Lock()
+			if c.took > 0 {
+				took = append(took, c.took)
+			}
+			c.n.mu.Unlock()
+		}
+	}
+	slices.Sort(took)
+	for _, c := range calls {
+		if c == nil || c.n == nil {
+			continue
+		}
+		if n := len(took); n > 0 {
+			c.judge(took[(n-1)/2], took[n-1])
+		}
+		c.Cancel()
+	}
+}
+
+// judge notes that the node is slow, if it is. usual and last are what it takes others.
+func (c *Call) judge(usual, last time.Duration) {
+	c.n.mu.Lock()
+	defer c.n.mu.Unlock()
+	if c.took > 3*usual || c.link != nil && !c.over && time.Since(c.sent) > last*3/2 {
+		c.link.slow = time.Now()
+	}
+}
+
 // Cancel gives the call up: its sink hears nothing more but a Block for a Buffer
 // that it gave before; a Store's done is called with wire.ErrCanceled.
 func (c *Call) Cancel() {
@@ -203,6 +241,11 @@ func (c *Call) Cancel() {
 		// The node still answers, and the machine counts that answer.
 		_ = c.link.conn.Send(wire.TypeCancel, 0, c.stream, nil)
 		after = c.giveUp(after)
+		if l := c.link; c.kind == callStore {
+			// On a slow link they would hold up what comes after them, and keep
+			// the memory that their sender needs to go on.
+			after = append(after, func() { l.conn.Drop(c.stream) })
+		}
 	case c.s.queued[c.id] == c:
 		after = c.s.stepLocked(lifecycle.Event{Kind: lifecycle.OnCancel, ID: c.id}, after)
 	default: // about to be repeated
@@ -297,6 +340,9 @@ func (s *seat) answered(l *nodeLink, c *Call, err error, value uint64) []func() 
 			s.freed(l, c, int64(min(value, math.MaxInt64)))
 		}
 	case callFetch:
+		if err == nil {
+			c.took = time.Since(c.sent)
+		}
 		if err == nil && c.next != c.to {
 			err = wire.Errorf(wire.CodeShort, "chunk ended at block %d of %d", c.next, c.to)
 		}

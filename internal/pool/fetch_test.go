@@ -8,6 +8,7 @@ import (
 
 	"github.com/infinicache/infinicache/internal/catalog"
 	"github.com/infinicache/infinicache/internal/lifecycle"
+	"github.com/infinicache/infinicache/internal/pool"
 	"github.com/infinicache/infinicache/internal/wire"
 )
 
@@ -91,6 +92,65 @@ func TestFetchPassesCreditOn(t *testing.T) {
 			t.Errorf("after cancel: %d ends, %d bytes, %d in flight", got.ended, len(got.body), r.pool.Status()[0].InFlight)
 		}
 	})
+}
+
+// A node that was much later than others which a read asked together with it is not the
+// first choice for a while.
+func TestSlowNodeIsNotReady(t *testing.T) {
+	const ms = time.Millisecond
+	for _, tt := range []struct {
+		name          string
+		answers, over time.Duration // of the second node, 0: not before the read is over
+		want          pool.State
+	}{
+		{"given up, hardly later", 0, 140 * ms, pool.Ready},
+		{"given up, later by half", 0, 160 * ms, pool.Asleep},
+		{"answers", 280 * ms, 280 * ms, pool.Ready},
+		{"answers late", 320 * ms, 320 * ms, pool.Asleep},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, 2, func(t *testing.T, r *rig) {
+				var ends [2]*end
+				calls := make([]*pool.Call, 3) // one of them of no chunk
+				at := func(n int) catalog.Place { return catalog.Place{Node: uint32(n), Instance: uint32(n + 1)} }
+				for n := range ends {
+					r.pool.Seek(uint32(n))
+					ends[n], _ = r.join(r.invoked(), byte(n+1), 0, 0)
+				}
+				for n := range ends {
+					calls[n] = r.pool.Fetch(at(n), wire.Chunk{Version: 1, Index: uint16(n)}, 0, 1, 1<<20, lifecycle.Serve, &sink{})
+				}
+				answer := func(n int) {
+					t.Helper()
+					f := ends[n].want(wire.TypeFetch, nil)
+					ends[n].block(f.Stream, wire.Block{Chunk: uint16(n)}, []byte("a"))
+					ends[n].done(f.Stream, nil, 0)
+					synctest.Wait()
+				}
+				time.Sleep(100 * ms)
+				answer(0)
+				time.Sleep(tt.over - 100*ms)
+				if tt.answers != 0 {
+					answer(1)
+				}
+				pool.EndRead(calls)
+				if tt.answers == 0 {
+					answer(1) // too late
+				}
+				state := func(want pool.State) {
+					t.Helper()
+					if first, got := r.pool.State(at(0)), r.pool.State(at(1)); first != pool.Ready || got != want {
+						t.Errorf("the nodes are %v and %v, want ready and %v", first, got, want)
+					}
+				}
+				state(tt.want)
+				time.Sleep(9 * time.Second)
+				state(tt.want)
+				time.Sleep(2 * time.Second)
+				state(pool.Ready)
+			})
+		})
+	}
 }
 
 func TestLinkCutInMidBlock(t *testing.T) {

@@ -47,7 +47,7 @@ type State uint8
 const (
 	Lost    State = iota // nobody holds the chunk
 	Unheard              // another instance plays the node now
-	Asleep               // readable after waking the node, or when it answers again
+	Asleep               // readable after waking the node, or when it answers again, or slowly
 	Ready                // readable at once
 )
 

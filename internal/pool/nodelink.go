@@ -24,6 +24,7 @@ type nodeLink struct {
 	calls    map[uint32]*Call // sent and not yet answered
 	stream   uint32           // last given
 	busy     time.Time        // when calls was empty last
+	slow     time.Time        // when a read found it slow last
 	session  uint64           // welcomed
 	instance *instance        // that speaks here
 

@@ -62,10 +62,21 @@ func (s *seat) serving() bool {
 // prefer other nodes: long before it is given up.
 const lateAfter = 20 * time.Millisecond
 
-// late tells whether the node owes an answer and has said nothing for a while.
+// slowFor is how long readers prefer other nodes to one that was slow. Each time that
+// it is over, reads find out anew, at the price of hedges, and those are few.
+const slowFor = 10 * time.Second
+
+// late tells whether readers had better ask other nodes: it owes an answer and has said
+// nothing for a while, or it was slow.
 func (s *seat) late() bool {
 	l := s.link
-	return l != nil && len(l.calls) > 0 && min(l.conn.Silent(), time.Since(l.busy)) > lateAfter
+	switch {
+	case l == nil:
+		return false
+	case time.Since(l.slow) < slowFor:
+		return true
+	}
+	return len(l.calls) > 0 && min(l.conn.Silent(), time.Since(l.busy)) > lateAfter
 }
 
 // begin hands a new call to the machine. The mutex is held.
@@ -274,6 +285,7 @@ func (s *seat) send(c *Call, after []func()) []func() {
 	}
 	switch c.kind {
 	case callFetch:
+		c.sent = time.Now()
 		_ = l.conn.Send(wire.TypeFetch, 0, c.stream, &wire.Fetch{Fence: fence, Chunk: c.chunk, From: c.from, To: c.to, Credit: c.credit})
 	case callStore:
 		c.exhumed = l.instance.exhume(c.chunk) // the instance replaces it

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"sync/atomic"
+
 	"github.com/infinicache/infinicache/internal/catalog"
 	"github.com/infinicache/infinicache/internal/erasure"
 	"github.com/infinicache/infinicache/internal/lifecycle"
@@ -58,24 +60,26 @@ func (s *source) Read(number uint32, wants []wire.Want, sink stripe.Sink) (cance
 	for i, w := range wants { // straight into the stripe's memory
 		credits[i] = (w.To - w.From) * wire.BlockSize
 	}
-	calls := s.p.fetch(s.pin.Record(), watched.places, number, wants, credits, s.cause, watched, make([]*pool.Call, 0, len(wants)))
-	return func() { cancelAll(calls) }
+	watched.open.Store(int32(len(wants)) + 1)
+	watched.calls = s.p.fetch(s.pin.Record(), watched.places, number, wants, credits, s.cause, watched, make([]*pool.Call, 0, len(wants)))
+	watched.ended()
+	return func() { pool.EndRead(watched.calls) }
 }
 
-func cancelAll(calls []*pool.Call) {
-	for _, c := range calls {
-		if c != nil {
-			c.Cancel()
-		}
-	}
-}
-
-// watchedSink notes chunks that fail on their way to the engine.
+// watchedSink notes chunks that fail on their way to the engine, and when all ended.
 type watchedSink struct {
 	stripe.Sink
 	s      *source
 	stripe uint32
 	places []catalog.Place
+	open   atomic.Int32 // chunks that have not ended, and 1 until calls are known
+	calls  []*pool.Call
+}
+
+func (w *watchedSink) ended() {
+	if w.open.Add(-1) == 0 {
+		pool.EndRead(w.calls)
+	}
 }
 
 // End implements stripe.Sink.
@@ -84,6 +88,7 @@ func (w *watchedSink) End(chunk uint16, err error) {
 		w.s.p.chunkFailed(w.s.pin, w.stripe, chunk, w.places[chunk], err)
 	}
 	w.Sink.End(chunk, err)
+	w.ended()
 }
 
 // masks tells of a version's first stripe which chunks can be read at once, and

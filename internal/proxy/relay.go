@@ -161,7 +161,7 @@ func (r *relay) cancel() {
 
 // stop ends the calls and what was booked for them.
 func (r *relay) stop(calls []*pool.Call) {
-	cancelAll(calls)
+	pool.EndRead(calls)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, w := range r.wants {
@@ -251,10 +251,13 @@ func (r *relay) End(chunk uint16, err error) {
 		rc.settle()
 		r.open--
 	}
-	over, last := r.over, r.open == 0
+	over, last, calls := r.over, r.open == 0, r.calls
 	r.mu.Unlock()
 	if over || again {
 		return
+	}
+	if last {
+		pool.EndRead(calls)
 	}
 	if err != nil {
 		if int(chunk) < len(r.places) {

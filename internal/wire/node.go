@@ -73,7 +73,8 @@ func (m *Hello) Decode(b []byte) error {
 
 // Session is the metadata of WELCOME, ASLEEP, STAY, PING, PONG, NOTICE and BYE,
 // and of SLEEP, where Number is how many requests the node received on this link
-// in this session. In PING and PONG Number pairs the two. In WELCOME it is 1 if
+// in this session. In PING and PONG Number pairs the two; a PONG of 0 was not
+// asked for. In WELCOME it is 1 if
 // the proxy knows nothing of what the instance holds, which then drops all of it.
 // In STAY it is the milliseconds that the node stays at least, in NOTICE those
 // that it has left. Elsewhere it is 0.
