@@ -363,6 +363,24 @@ var mutants = []mutant{
 		old: `time.Since(c.owed) > patience {`, new: `time.Since(c.owed) > 1000*patience {`,
 	},
 	{
+		name: "a slow node stays first choice", file: "internal/pool/call.go", tests: pool + " -run SlowNode",
+		old: `		c.link.slow = time.Now()
+`, new: ``,
+	},
+	{
+		name: "send a node what it was given up for", file: "internal/pool/call.go", tests: workloads + " -run TestWritesBesideASlowNode",
+		old: `l.conn.Drop(c.stream)`, new: `_ = l`,
+	},
+	{
+		name: "send what a canceled fetch had queued", file: "internal/node/proxylink.go", tests: "./internal/node -run TestCanceledBlocks",
+		old: `		l.conn.Drop(h.Stream)`, new: `		_ = l`,
+	},
+	{
+		name: "be silent while blocks arrive", file: "internal/node/stage.go", tests: workloads + " -run TestStoreOnSlowLinks",
+		old: `	l.alive()
+`, new: ``,
+	},
+	{
 		name: "a hedge never fires", file: "internal/stripe/gather.go", tests: stripe + " -run IsHedged",
 		old: `		g.hedgeAt = g.start.Add(g.patient)
 `, new: ``,
