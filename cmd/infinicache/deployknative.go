@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -119,6 +120,9 @@ func (c *knativeConfig) run(ctx context.Context, con console) error {
 	if err != nil {
 		return fmt.Errorf("pool file %s:\n%w", c.pool, err)
 	}
+	if err := checkProxyFlags(c.pool, pool); err != nil {
+		return fmt.Errorf("pool file %s: proxyFlags: %w", c.pool, err)
+	}
 	switch {
 	case c.policy:
 		return knative.WriteYAML(con.out, pool.DeployerRoles())
@@ -156,6 +160,20 @@ func (c *knativeConfig) run(ctx context.Context, con console) error {
 		return fmt.Errorf("%d nodes may lose what they hold: give --admin, or --undrained (--dry-run says what changes)", len(nodes))
 	}
 	return c.carryOut(ctx, plan, d.Apply, con)
+}
+
+// checkProxyFlags reads a pool's flags of the proxy as the proxy would, which would end
+// at what it does not understand, and leave the pool without one.
+func checkProxyFlags(file string, pool *knative.Pool) error {
+	cmd := newProxy(console{})
+	args := append([]string{"--pool=" + file, "--key-file=key", "--advertise=" + pool.Advertised()}, pool.ProxyFlags...)
+	if err := cmd.ParseFlags(args); err != nil {
+		return errors.New(err.Error()) // of --help, too, which is not for this command then
+	}
+	if len(cmd.Flags().Args()) > 0 {
+		return fmt.Errorf("%q is no flag", cmd.Flags().Args())
+	}
+	return cmd.PreRunE(cmd, nil)
 }
 
 // deployer makes one for the cluster of KUBECONFIG.

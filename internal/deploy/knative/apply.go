@@ -42,6 +42,9 @@ func (d *Deployer) Apply(ctx context.Context, plan *Plan) error {
 	if err := d.awaitNodes(ctx, d.allNodes()); err != nil {
 		return err
 	}
+	if err := d.admitAll(ctx, nodesOf(slices.DeleteFunc(create, func(s step) bool { return s.Action != deploy.Create }))); err != nil {
+		return err
+	}
 	if err := d.drainLeaving(ctx, leave); err != nil {
 		return err
 	}
@@ -124,6 +127,19 @@ func (d *Deployer) rollBatch(ctx context.Context, batch []step) (err error) {
 		return err
 	}
 	return d.awaitNodes(ctx, nodes)
+}
+
+// admitAll lets all nodes be used that the proxy knows, so without new ones: a
+// deployment that was killed may have left some drained.
+func (d *Deployer) admitAll(ctx context.Context, created []int) error {
+	known := slices.DeleteFunc(d.allNodes(), func(node int) bool { return slices.Contains(created, node) })
+	if d.drain == nil || len(known) == 0 {
+		return nil
+	}
+	if err := d.drain.Admit(ctx, known); err != nil {
+		return fmt.Errorf("admit all nodes, of which a deployment that did not end may have drained some: %w", err)
+	}
+	return nil
 }
 
 // drainLeaving empties the nodes that are to go. They are not let in again.

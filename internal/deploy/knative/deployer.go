@@ -15,7 +15,7 @@ type Drainer interface {
 	// are admitted; progress is told how far it has come. With an error the nodes go
 	// on as before.
 	Drain(ctx context.Context, nodes []int, progress func(done, total int)) error
-	// Admit lets the nodes be used again.
+	// Admit lets the nodes be used again. Those that are not drained stay as they are.
 	Admit(ctx context.Context, nodes []int) error
 }
 

@@ -124,7 +124,7 @@ func TestRollout(t *testing.T) {
 	}
 	calls := []string{
 		"drain [0 1]", "update ksvc cache-0", "update ksvc cache-1", "admit [0 1]",
-		"drain [2]", "update ksvc cache-2", "admit [2]",
+		"drain [2]", "update ksvc cache-2", "admit [2]", "admit [0 1 2]",
 		"update configmap cache-proxy", // and no restart of the proxy
 	}
 	if diff := cmp.Diff(calls, s.changed()); diff != "" {
@@ -186,6 +186,31 @@ func TestProxyWaitsForHandover(t *testing.T) {
 	}
 }
 
+// TestAdmitsWhatWasLeftDrained sees that a deployment that was killed between drain and
+// admission is made good by the next, though that finds nothing to change; nodes that
+// are new are none that the proxy knows.
+func TestAdmitsWhatWasLeftDrained(t *testing.T) {
+	s := newAPIServer(t)
+	p := load(t, "small.yaml")
+	if err := deployPool(t, deployerFor(t, s, p, nil)); err != nil {
+		t.Fatal(err)
+	}
+	s.changed()
+	d := deployerFor(t, s, p, &fakeDrainer{s: s})
+	for _, want := range [][]string{
+		{"admit [0 1]"},
+		{"create ksvc cache-2", "admit [0 1]", "update configmap cache-proxy", "update statefulset cache-proxy"},
+	} {
+		if err := deployPool(t, d); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, s.changed()); diff != "" {
+			t.Errorf("calls (-want +got):\n%s", diff)
+		}
+		p.Nodes = 3
+	}
+}
+
 // TestChangeWithoutRestart sees that nodes whose pods stay are not drained.
 func TestChangeWithoutRestart(t *testing.T) {
 	s := newAPIServer(t)
@@ -203,7 +228,7 @@ func TestChangeWithoutRestart(t *testing.T) {
 	if err := deployPool(t, d); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"update ksvc cache-1"}, s.changed()); diff != "" {
+	if diff := cmp.Diff([]string{"update ksvc cache-1", "admit [0 1]"}, s.changed()); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}
 }
@@ -224,7 +249,7 @@ func TestShrink(t *testing.T) {
 	if err := deployPool(t, d); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"drain [2 3]", "update configmap cache-proxy", "update statefulset cache-proxy", "delete cache-2", "delete cache-3"}
+	want := []string{"admit [0 1]", "drain [2 3]", "update configmap cache-proxy", "update statefulset cache-proxy", "delete cache-2", "delete cache-3"}
 	if diff := cmp.Diff(want, s.changed()); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}

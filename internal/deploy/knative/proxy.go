@@ -27,7 +27,7 @@ const (
 const stopSeconds = 30
 
 // deployedFlags are the proxy's flags that a deployment sets.
-var deployedFlags = []string{"--pool", "--key-file", "--journal", "--client", "--redis", "--admin", "--links", "--advertise"}
+var deployedFlags = []string{"--pool", "--key-file", "--journal", "--client", "--redis", "--admin", "--links", "--advertise", "--platform"}
 
 func (p *Pool) configMap() *unstructured.Unstructured {
 	return object(m{
