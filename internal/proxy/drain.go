@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,8 +22,9 @@ const (
 	// drainPause is how long after all that an instance held was moved it is
 	// looked at again: versions that were under way are committed there meanwhile.
 	drainPause = 100 * time.Millisecond
-	// moveTries is how often a chunk is tried to be moved on notice.
-	moveTries = 3
+	// drainRetry is how long after a round in which no chunk could be moved the next
+	// one begins: those that are to take them may have to start first.
+	drainRetry = 500 * time.Millisecond
 )
 
 // errSpared: there is no room for the chunk, and its stripe can do without it.
@@ -38,27 +40,39 @@ func (p *Proxy) leaving(node uint32, instance wire.Instance, left time.Duration)
 		ctx, cancel := context.WithTimeoutCause(p.ctx, left, wire.ErrTimeout)
 		defer cancel()
 		defer p.pool.Hold(node, instance)()
-		tries := map[wire.Chunk]int{}
+		var mu sync.Mutex
+		spared := map[wire.Chunk]bool{}
+		seen := map[wire.Chunk]bool{}
 		moved, quiet := int64(0), 0
 		for quiet < 2 && ctx.Err() == nil {
-			held := p.holdingsOf(ctx, node, instance)
-			fresh := held[:0]
+			held := slices.DeleteFunc(p.holdingsOf(ctx, node, instance), func(h holding) bool { return spared[h.chunk] })
 			for _, h := range held {
-				if tries[h.chunk]++; tries[h.chunk] <= moveTries {
-					fresh = append(fresh, h)
-				}
+				seen[h.chunk] = true
 			}
-			moved += p.moveAll(ctx, fresh, false, nil)
-			if quiet++; len(fresh) > 0 {
+			n := p.moveAll(ctx, held, false, func(h holding, err error) {
+				if errors.Is(err, errSpared) {
+					mu.Lock()
+					spared[h.chunk] = true
+					mu.Unlock()
+				}
+			})
+			moved += n
+			pause := drainPause
+			switch {
+			case len(held) == 0:
+				quiet++
+			case n == 0:
+				quiet, pause = 0, drainRetry
+			default:
 				quiet = 0
 			}
 			select {
-			case <-time.After(drainPause):
+			case <-time.After(pause):
 			case <-ctx.Done():
 			}
 		}
 		p.log.Info("node drained on notice", "node", node, "instance", instance, "notice", left,
-			"chunks", len(tries), "moved", moved, "took", time.Since(began))
+			"chunks", len(seen), "moved", moved, "took", time.Since(began))
 	})
 }
 
@@ -111,9 +125,9 @@ func (p *Proxy) holdingsOn(nodes map[uint32]bool) []holding {
 }
 
 // moveAll moves chunks to other nodes and says how many it moved. done, which may
-// be nil, is called after each that is done with, whatever came of it. For must
+// be nil, is called after each that is done with, with what came of it. For must
 // see move.
-func (p *Proxy) moveAll(ctx context.Context, held []holding, must bool, done func()) (moved int64) {
+func (p *Proxy) moveAll(ctx context.Context, held []holding, must bool, done func(h holding, err error)) (moved int64) {
 	var count atomic.Int64
 	g := new(errgroup.Group)
 	g.SetLimit(copiesAtOnce)
@@ -122,7 +136,8 @@ func (p *Proxy) moveAll(ctx context.Context, held []holding, must bool, done fun
 			break
 		}
 		g.Go(func() error {
-			switch moved, err := p.move(ctx, h, must); {
+			moved, err := p.move(ctx, h, must)
+			switch {
 			case moved:
 				count.Add(1)
 				p.metrics.chunksMoved.Add(1)
@@ -130,7 +145,7 @@ func (p *Proxy) moveAll(ctx context.Context, held []holding, must bool, done fun
 				p.log.Debug("chunk not moved", "node", h.at.Node, "key", hashed(h.key), "err", err)
 			}
 			if done != nil {
-				done()
+				done(h, err)
 			}
 			return nil
 		})

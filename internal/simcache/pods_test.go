@@ -322,9 +322,12 @@ func TestAllInstancesLeaveAtOnce(t *testing.T) {
 		warm   time.Duration
 		linger time.Duration
 		hold   bool
+		refuse int // so many invocations, before the next instances can be had
+		left   time.Duration
 	}{
-		{"of nodes that are held", 2 * time.Second, time.Hour, true},
-		{"of nodes that sleep", -1, 500 * time.Millisecond, false},
+		{"of nodes that are held", 2 * time.Second, time.Hour, true, 0, 25 * time.Second},
+		{"of nodes that sleep", -1, 500 * time.Millisecond, false, 0, 25 * time.Second},
+		{"while the next ones are not to be had", 2 * time.Second, time.Hour, true, 40, 10 * time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -334,8 +337,9 @@ func TestAllInstancesLeaveAtOnce(t *testing.T) {
 				c := w.Client()
 				objects := putTen(t, c)
 				time.Sleep(time.Minute)
+				w.Platform.Throttle(tt.refuse)
 				for node := range 8 {
-					w.Platform.NoticeOne(node, 0, 25*time.Second)
+					w.Platform.NoticeOne(node, 0, tt.left)
 				}
 				for range 12 {
 					time.Sleep(5 * time.Second)
