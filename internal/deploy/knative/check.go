@@ -266,7 +266,7 @@ func (d *Deployer) checkVolume(ctx context.Context, f *findings) {
 	if class == "" {
 		what = "the cluster has no default storage class"
 	}
-	f.bad(Failure, about, "name one in storageClass (kubectl get storageclass), or make a volume that claim "+d.pool.claimName()+" can bind", "%s", what)
+	f.bad(Failure, about, "name one in storageClass (kubectl get storageclass), or make the claim "+d.pool.claimName()+", with the label "+d.pool.mine()+", and a volume that it binds", "%s", what)
 }
 
 // checkNodes looks at the nodes that are deployed, and at their pods.

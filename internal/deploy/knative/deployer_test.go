@@ -474,3 +474,17 @@ func TestDestroy(t *testing.T) {
 		t.Error("what belongs to Knative is deleted")
 	}
 }
+
+// TestDestroyForeignClaim sees that the data of a pool is not said to be deleted that
+// stays, in a claim that was made by hand.
+func TestDestroyForeignClaim(t *testing.T) {
+	s := newAPIServer(t)
+	d := deployerFor(t, s, load(t, "small.yaml"), nil)
+	s.put("/api/v1/namespaces/default/persistentvolumeclaims/journal-cache-proxy-0", m{"kind": "PersistentVolumeClaim", "apiVersion": "v1", "metadata": m{"name": "journal-cache-proxy-0", "namespace": "default"}})
+	if _, err := d.PlanDestroy(t.Context(), false); err != nil {
+		t.Errorf("without data: %v", err)
+	}
+	if _, err := d.PlanDestroy(t.Context(), true); err == nil || !strings.Contains(err.Error(), "journal-cache-proxy-0") || !strings.Contains(err.Error(), "infinicache.dev/pool=cache") {
+		t.Errorf("with data: %v", err)
+	}
+}

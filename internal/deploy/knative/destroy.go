@@ -2,6 +2,7 @@ package knative
 
 import (
 	"context"
+	"fmt"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -31,7 +32,21 @@ func (d *Deployer) PlanDestroy(ctx context.Context, data bool) (*Plan, error) {
 			plan.steps = append(plan.steps, step{deploy.Change{Action: deploy.Delete, Kind: kindOf(u), Name: u.GetName()}, u})
 		}
 	}
+	if data {
+		return plan, d.foreignClaim(ctx)
+	}
 	return plan, nil
+}
+
+// foreignClaim complains about a claim of the proxy's name that is not the pool's: its
+// volume has the pool's data, and whoever made it by hand may have left the label out.
+func (d *Deployer) foreignClaim(ctx context.Context) error {
+	u, err := d.cluster.get(ctx, claims, d.pool.Namespace, d.pool.claimName())
+	if err != nil || u == nil || u.GetLabels()[PoolLabel] == d.pool.ID() {
+		return err
+	}
+	return fmt.Errorf("persistentvolumeclaim %s has the proxy's data and no label %s=%s, so it would stay: label it, or delete it yourself and leave --with-data out",
+		u.GetName(), PoolLabel, d.pool.ID())
 }
 
 // deployed tells an object of this deployment from one that Knative made of it with

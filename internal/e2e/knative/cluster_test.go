@@ -160,13 +160,14 @@ func (c *cluster) volumeDir(claim string) string {
 	return filepath.Join(volumes.value(), c.namespace, claim)
 }
 
-// volume makes one for a claim, and the claim, where the cluster does not by itself.
+// volume makes one for a pool's proxy, and the claim, where the cluster does not by itself.
 // They are bound when it returns: a pod that the scheduler sees before may wait for
 // minutes to be looked at again.
-func (c *cluster) volume(ctx context.Context, claim string) error {
+func (c *cluster) volume(ctx context.Context, pool string) error {
 	if c.classes {
 		return nil
 	}
+	claim := "journal-" + pool + "-proxy-0"
 	dir := c.volumeDir(claim)
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
@@ -189,7 +190,7 @@ func (c *cluster) volume(ctx context.Context, claim string) error {
 	}
 	claims := c.api.CoreV1().PersistentVolumeClaims(c.namespace)
 	if _, err := claims.Create(ctx, &corev1.PersistentVolumeClaim{
-		ObjectMeta: metav1.ObjectMeta{Name: claim},
+		ObjectMeta: metav1.ObjectMeta{Name: claim, Labels: map[string]string{"infinicache.dev/pool": pool}},
 		Spec: corev1.PersistentVolumeClaimSpec{
 			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
 			Resources:   corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}},

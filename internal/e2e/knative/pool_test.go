@@ -46,7 +46,7 @@ func newPool(t *testing.T, id string, nodes int, change fields) *pool {
 	}}
 	maps.Copy(p.settings, change)
 	p.write(nil)
-	if err := at.volume(t.Context(), "journal-"+id+"-proxy-0"); err != nil {
+	if err := at.volume(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.destroy)
