@@ -142,7 +142,7 @@ func (c *cluster) remove() error {
 			err = fmt.Errorf("namespace %s: %w", c.namespace, ctx.Err())
 		}
 	}
-	err = errors.Join(err, c.api.CoreV1().PersistentVolumes().DeleteCollection(ctx, metav1.DeleteOptions{}, own))
+	err = errors.Join(err, c.unplug(ctx), c.api.CoreV1().PersistentVolumes().DeleteCollection(ctx, metav1.DeleteOptions{}, own))
 	if !c.classes {
 		err = errors.Join(err, os.RemoveAll(c.volumeDir("")))
 	}
