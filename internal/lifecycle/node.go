@@ -37,11 +37,11 @@ type Node struct {
 	heard    time.Duration // when the link last gave a sign of life
 	ping     uint64        // number of the last preflight
 
-	queue    []waiter // requests that wait, oldest first
-	poked    bool     // wanted awake by somebody who is not in the queue
-	pokedFor Cause    // the smallest cause of those
-	stopped  bool
-	retired  bool // it invokes nobody any more, see Successor
+	queue     []waiter // requests that wait, oldest first
+	poked     bool     // wanted awake by somebody who is not in the queue
+	pokedFor  Cause    // the smallest cause of those
+	stopped   bool
+	succeeded bool // it invokes nobody any more, see Successor
 
 	farewell farewell      // the speaker was told that it ends
 	until    time.Duration // when, at the latest
@@ -96,7 +96,7 @@ func (n *Node) Successor() *Node {
 
 		holdings: n.holdings,
 	}
-	n.retired, n.cfg.WarmEvery = true, 0
+	n.succeeded, n.cfg.WarmEvery = true, 0
 	return next
 }
 

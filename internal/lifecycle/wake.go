@@ -8,7 +8,7 @@ import (
 
 // wake invokes a node that is asleep.
 func (n *Node) wake(now time.Duration, acts []Action) []Action {
-	if n.retired {
+	if n.succeeded {
 		return n.fallAsleep(now, acts)
 	}
 	if n.failures > 0 && now-n.rested >= n.cfg.WakeBudget {

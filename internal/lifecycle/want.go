@@ -22,7 +22,7 @@ func (n *Node) want(cause Cause) {
 }
 
 // wanted says whether somebody waits for a session.
-func (n *Node) wanted() bool { return !n.retired && (n.poked || len(n.queue) > 0) }
+func (n *Node) wanted() bool { return !n.succeeded && (n.poked || len(n.queue) > 0) }
 
 // wantedFor is the smallest cause of those who wait.
 func (n *Node) wantedFor() Cause {

@@ -21,7 +21,7 @@ func WarmPhase(node uint32, every time.Duration) time.Duration {
 // fallAsleep is the way into Asleep.
 func (n *Node) fallAsleep(now time.Duration, acts []Action) []Action {
 	n.phase = Asleep
-	if n.retired {
+	if n.succeeded {
 		n.poked = false
 		acts = n.failQueue(wire.CodeUnavailable, acts)
 	}

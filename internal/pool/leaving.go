@@ -9,8 +9,9 @@ import (
 
 // makeWay has the instance that leaves at the ordinary seat go on at the second one,
 // on a platform that starts the next meanwhile: what leaves, of however many nodes at
-// once, has somewhere to go, and nobody waits for the node. The seat that it had
-// begins no session any more.
+// once, has somewhere to go, and nobody waits for the node. Its machine goes with it,
+// and begins no session any more. While an invocation is on its way that machine
+// stays: what that brings is not known.
 func (s *seat) makeWay(after []func()) []func() {
 	n := s.n
 	driver := n.pool.cfg.Driver

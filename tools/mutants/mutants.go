@@ -542,8 +542,12 @@ var mutants = []mutant{
 		old: `if s != n.ordinary() || !overlapping || driver`, new: `if true || !overlapping || driver`,
 	},
 	{
+		name: "give up what nobody can take at once", file: "internal/proxy/drain.go", tests: workloads,
+		old: `quiet, pause = 0, drainRetry`, new: `quiet++`,
+	},
+	{
 		name: "begin sessions of a node whose next instance is there", file: "internal/lifecycle/want.go", tests: "./internal/lifecycle",
-		old: `return !n.retired && (n.poked || len(n.queue) > 0)`, new: `return n.poked || len(n.queue) > 0`,
+		old: `return !n.succeeded && (n.poked || len(n.queue) > 0)`, new: `return n.poked || len(n.queue) > 0`,
 	},
 	{
 		name: "do not seek an instance that went astray", file: "internal/pool/astray.go", tests: "./internal/pool",
