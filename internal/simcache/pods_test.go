@@ -96,6 +96,52 @@ func TestHeldNodesAreAlwaysInSession(t *testing.T) {
 	})
 }
 
+// keeping is how a pool of eight pods is kept.
+type keeping struct {
+	name   string
+	warm   time.Duration
+	linger time.Duration
+	hold   bool
+}
+
+var (
+	keptHeld   = keeping{"of nodes that are held", 2 * time.Second, time.Hour, true}
+	keptWarm   = keeping{"of nodes that are kept warm", 10 * time.Second, 500 * time.Millisecond, false}
+	keptAsleep = keeping{"of nodes that sleep", -1, 500 * time.Millisecond, false}
+)
+
+func (k keeping) config() Config {
+	return Config{Nodes: 8, Pods: true, Warm: k.warm, Proxy: func(c *proxy.Config) {
+		c.Pool.Hold, c.Pool.Linger = k.hold, pricing.Fixed(k.linger)
+	}}
+}
+
+// outliveAll changes what is deployed for all nodes.
+func outliveAll(w *Cache) {
+	for node := range 8 {
+		w.Platform.Outlive(node)
+	}
+}
+
+// rounds reads all objects again and again, with pauses. None may be missing or
+// changed, nor may a read fail, except that in the first rounds some may that are
+// patient.
+func rounds(t *testing.T, c *infinicache.Client, objects map[string][]byte, count int, pause time.Duration, patient int) {
+	t.Helper()
+	for round := range count {
+		time.Sleep(pause)
+		for key, want := range objects {
+			got, err := c.GetBytes(t.Context(), key)
+			if err != nil && !errors.Is(err, infinicache.ErrNotFound) && round < patient {
+				continue
+			}
+			if err != nil || !bytes.Equal(got, want) {
+				t.Fatalf("round %d, %s: %v, equal %v", round, key, err, bytes.Equal(got, want))
+			}
+		}
+	}
+}
+
 // putTen stores ten objects of 3 MiB and gives them by key.
 func putTen(t *testing.T, c *infinicache.Client) map[string][]byte {
 	t.Helper()
@@ -114,21 +160,18 @@ func putTen(t *testing.T, c *infinicache.Client) map[string][]byte {
 // old instances stay for as long as their sessions, and hand over one by one.
 func TestRolloutHandsOver(t *testing.T) {
 	for _, tt := range []struct {
-		name   string
-		warm   time.Duration
-		linger time.Duration
-		hold   bool
-		noWay  bool
+		keeping
+		also    string
+		noWay   bool
+		patient int // rounds in which sleeping nodes may wait for their turn to give way
 	}{
-		{"of nodes that are held", 2 * time.Second, time.Hour, true, false},
-		{"of nodes that are kept warm", 10 * time.Second, 500 * time.Millisecond, false, false},
-		{"of nodes that are kept warm, without a way to old instances", 10 * time.Second, 500 * time.Millisecond, false, true},
+		{keptHeld, "", false, 0},
+		{keptWarm, "", false, 0},
+		{keptWarm, ", without a way to old instances", true, 6},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
+		t.Run(tt.name+tt.also, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := New(t, Config{Nodes: 8, Pods: true, Warm: tt.warm, Proxy: func(c *proxy.Config) {
-					c.Pool.Hold, c.Pool.Linger = tt.hold, pricing.Fixed(tt.linger)
-				}})
+				w := New(t, tt.config())
 				if tt.noWay {
 					w.Platform.NoWay()
 				}
@@ -142,18 +185,7 @@ func TestRolloutHandsOver(t *testing.T) {
 					}
 					w.Platform.Outlive(node)
 				}
-				for round := range 30 {
-					time.Sleep(10 * time.Second)
-					for key, want := range objects {
-						got, err := c.GetBytes(t.Context(), key)
-						if err != nil && !errors.Is(err, infinicache.ErrNotFound) && tt.noWay && round < 6 {
-							continue // sleeping nodes wait for their turn to give way
-						}
-						if err != nil || !bytes.Equal(got, want) {
-							t.Fatalf("%s: %v, equal %v", key, err, bytes.Equal(got, want))
-						}
-					}
-				}
+				rounds(t, c, objects, 30, 10*time.Second, tt.patient)
 				for node := range 8 {
 					for _, i := range w.Platform.Instances(node) {
 						if old[i] {
@@ -174,21 +206,17 @@ func TestRolloutHandsOver(t *testing.T) {
 // That moves chunks, and costs neither a node nor an object.
 func TestPlatformThatLiesAboutTheNextInstance(t *testing.T) {
 	for _, tt := range []struct {
-		name   string
-		every  int // of so many answers one is wrong
-		warm   time.Duration
-		linger time.Duration
-		hold   bool
+		keeping
+		also  string
+		every int // of so many answers one is wrong
 	}{
-		{"of nodes that are held", 1, 2 * time.Second, time.Hour, true},
-		{"of nodes that are held, at times", 3, 2 * time.Second, time.Hour, true},
-		{"of nodes that are kept warm", 1, 10 * time.Second, 500 * time.Millisecond, false},
+		{keptHeld, "", 1},
+		{keptHeld, ", at times", 3},
+		{keptWarm, "", 1},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
+		t.Run(tt.name+tt.also, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := New(t, Config{Nodes: 8, Pods: true, Warm: tt.warm, Proxy: func(c *proxy.Config) {
-					c.Pool.Hold, c.Pool.Linger = tt.hold, pricing.Fixed(tt.linger)
-				}})
+				w := New(t, tt.config())
 				c := w.Client()
 				objects := putTen(t, c)
 				time.Sleep(time.Minute)
@@ -199,15 +227,7 @@ func TestPlatformThatLiesAboutTheNextInstance(t *testing.T) {
 					}
 					return ""
 				})
-				for range 30 {
-					time.Sleep(10 * time.Second)
-					for key, want := range objects {
-						got, err := c.GetBytes(t.Context(), key)
-						if err != nil || !bytes.Equal(got, want) {
-							t.Fatalf("%s: %v, equal %v", key, err, bytes.Equal(got, want))
-						}
-					}
-				}
+				rounds(t, c, objects, 30, 10*time.Second, 0)
 				st := w.Proxy.Status()
 				if st.ObjectsLost > 0 || st.Notices == 0 || st.Notices > 8 {
 					t.Errorf("%d objects lost, %d notices in 5 min, want one for each of 8 nodes at most", st.ObjectsLost, st.Notices)
@@ -238,18 +258,9 @@ func TestSleepersDoNotGiveWayAllAtOnce(t *testing.T) {
 			c := w.Client()
 			objects := putTen(t, c)
 			time.Sleep(10 * time.Second)
-			for node := range 8 {
-				w.Platform.Outlive(node)
-			}
-			for range 20 {
-				for key, want := range objects {
-					got, err := c.GetBytes(t.Context(), key)
-					if err != nil || !bytes.Equal(got, want) {
-						t.Errorf("%s: %v, equal %v", key, err, bytes.Equal(got, want))
-					}
-				}
-				time.Sleep(2 * time.Second)
-			}
+			outliveAll(w)
+			rounds(t, c, objects, 1, 0, 0) // at once
+			rounds(t, c, objects, 19, 2*time.Second, 0)
 			if st := w.Proxy.Status(); st.ObjectsLost > 0 || st.Notices < 4 {
 				t.Errorf("%d objects lost, %d notices", st.ObjectsLost, st.Notices)
 			}
@@ -261,50 +272,33 @@ func TestSleepersDoNotGiveWayAllAtOnce(t *testing.T) {
 // middle of it: it finds the old instances, which nobody else gives a session any more.
 func TestRolloutWithoutTheProxy(t *testing.T) {
 	for _, tt := range []struct {
-		name   string
-		warm   time.Duration
-		linger time.Duration
-		hold   bool
-		after  time.Duration // from the change to the proxy's end; below 0 it comes after that
+		keeping
+		also  string
+		after time.Duration // from the change to the proxy's end; below 0 it comes after that
 	}{
-		{"of nodes that are held", 2 * time.Second, time.Hour, true, -time.Second},
-		{"of nodes that are held, in the middle", 2 * time.Second, time.Hour, true, 15 * time.Second},
-		{"of nodes that are kept warm", 10 * time.Second, 500 * time.Millisecond, false, -time.Second},
-		{"of nodes that are kept warm, in the middle", 10 * time.Second, 500 * time.Millisecond, false, 5 * time.Second},
+		{keptHeld, "", -time.Second},
+		{keptHeld, ", in the middle", 15 * time.Second},
+		{keptWarm, "", -time.Second},
+		{keptWarm, ", in the middle", 5 * time.Second},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
+		t.Run(tt.name+tt.also, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := journalled(t, Config{Nodes: 8, Pods: true, Warm: tt.warm, Proxy: func(c *proxy.Config) {
-					c.Pool.Hold, c.Pool.Linger = tt.hold, pricing.Fixed(tt.linger)
-				}})
+				w := journalled(t, tt.config())
 				c := w.Client()
 				objects := putTen(t, c)
 				time.Sleep(time.Minute)
-				outlive := func() {
-					for node := range 8 {
-						w.Platform.Outlive(node)
-					}
-				}
 				if tt.after >= 0 {
-					outlive()
+					outliveAll(w)
 					time.Sleep(tt.after)
 				}
 				w.Kill()
 				if tt.after < 0 {
 					time.Sleep(-tt.after)
-					outlive()
+					outliveAll(w)
 				}
 				time.Sleep(5 * time.Second)
 				w.Restart()
-				for round := range 30 {
-					time.Sleep(10 * time.Second)
-					for key, want := range objects {
-						got, err := c.GetBytes(t.Context(), key)
-						if err != nil || !bytes.Equal(got, want) {
-							t.Fatalf("round %d, %s: %v, equal %v", round, key, err, bytes.Equal(got, want))
-						}
-					}
-				}
+				rounds(t, c, objects, 30, 10*time.Second, 0)
 				if st := w.Proxy.Status(); st.ObjectsLost > 0 {
 					t.Errorf("%d objects lost", st.ObjectsLost)
 				}
@@ -318,37 +312,25 @@ func TestRolloutWithoutTheProxy(t *testing.T) {
 // nobody asks for: those that come in their places take over what they hold.
 func TestAllInstancesLeaveAtOnce(t *testing.T) {
 	for _, tt := range []struct {
-		name   string
-		warm   time.Duration
-		linger time.Duration
-		hold   bool
+		keeping
+		also   string
 		refuse int // so many invocations, before the next instances can be had
-		left   time.Duration
 	}{
-		{"of nodes that are held", 2 * time.Second, time.Hour, true, 0, 25 * time.Second},
-		{"of nodes that sleep", -1, 500 * time.Millisecond, false, 0, 25 * time.Second},
-		{"while the next ones are not to be had", 2 * time.Second, time.Hour, true, 40, 10 * time.Second},
+		{keptHeld, "", 0},
+		{keptAsleep, "", 0},
+		{keptHeld, ", while the next ones are not to be had", 72},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
+		t.Run(tt.name+tt.also, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := New(t, Config{Nodes: 8, Pods: true, Warm: tt.warm, Proxy: func(c *proxy.Config) {
-					c.Pool.Hold, c.Pool.Linger = tt.hold, pricing.Fixed(tt.linger)
-				}})
+				w := New(t, tt.config())
 				c := w.Client()
 				objects := putTen(t, c)
 				time.Sleep(time.Minute)
 				w.Platform.Throttle(tt.refuse)
 				for node := range 8 {
-					w.Platform.NoticeOne(node, 0, tt.left)
+					w.Platform.NoticeOne(node, 0, 25*time.Second)
 				}
-				for range 12 {
-					time.Sleep(5 * time.Second)
-					for key, want := range objects {
-						if got, err := c.GetBytes(t.Context(), key); err != nil || !bytes.Equal(got, want) {
-							t.Fatalf("%s: %v, equal %v", key, err, bytes.Equal(got, want))
-						}
-					}
-				}
+				rounds(t, c, objects, 12, 5*time.Second, 0)
 				if st := w.Proxy.Status(); st.ObjectsLost > 0 || st.Notices != 8 {
 					t.Errorf("%d objects lost, %d notices", st.ObjectsLost, st.Notices)
 				}
