@@ -52,10 +52,3 @@ func (n *node) unlinked(but string) *instance {
 	}
 	return nil
 }
-
-// runInstance runs a session of one instance of a node.
-func (p *Pool) runInstance(ctx context.Context, node uint32, id wire.Instance, payload []byte) (platform.Outcome, error) {
-	ctx, called, cancel := p.answering(ctx, node)
-	defer cancel()
-	return p.cfg.Driver.(platform.Overlapping).InvokeInstance(ctx, int(node), id.String(), payload, called)
-}

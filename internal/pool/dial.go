@@ -33,6 +33,13 @@ func (p *Pool) runInvocation(ctx context.Context, node uint32, payload []byte) (
 	return p.cfg.Driver.(platform.Inbound).InvokeInbound(ctx, int(node), payload, called)
 }
 
+// runInstance runs a session of one instance of a node.
+func (p *Pool) runInstance(ctx context.Context, node uint32, id wire.Instance, payload []byte) (platform.Outcome, error) {
+	ctx, called, cancel := p.answering(ctx, node)
+	defer cancel()
+	return p.cfg.Driver.(platform.Overlapping).InvokeInstance(ctx, int(node), id.String(), payload, called)
+}
+
 // answering takes the calls of the instances of one session, and dials them, where
 // instances do not dial the proxy; called is nil where they do. The context is for
 // that session, and cancel for its end.
