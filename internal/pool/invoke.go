@@ -159,7 +159,7 @@ func (s *seat) play(ctx context.Context, payload []byte) (platform.Outcome, erro
 		return p.runInvocation(ctx, n.id, payload)
 	}
 	if id, linked := n.outlived(ctx); linked {
-		if p.releaseInTurn(n.id, id) {
+		if p.ReleaseInTurn(n.id, id) {
 			return platform.Outcome{}, errGivesWay
 		}
 		out, err := p.runInstance(ctx, n.id, id, payload)

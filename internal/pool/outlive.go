@@ -109,9 +109,9 @@ func (n *node) outlived(ctx context.Context) (wire.Instance, bool) {
 // others take over what those hold.
 const releasedPart = 8
 
-// releaseInTurn releases an instance if not too many others give way, and says whether
-// it did.
-func (p *Pool) releaseInTurn(node uint32, id wire.Instance) bool {
+// ReleaseInTurn gives an instance that another one has outlived ReleaseFor to hand
+// over, unless enough others do so: then it says false.
+func (p *Pool) ReleaseInTurn(node uint32, id wire.Instance) bool {
 	p.releasing.Lock()
 	defer p.releasing.Unlock()
 	all := p.all()

@@ -27,6 +27,20 @@ const (
 	drainRetry = 500 * time.Millisecond
 )
 
+// whither says where chunks may go that have to leave an instance.
+type whither uint8
+
+const (
+	// moveHome is to the node's next instance, too, if it has one already.
+	moveHome whither = iota
+	// moveAway is to other nodes.
+	moveAway
+	// moveAnyhow is to other nodes, and whatever it takes: evicting an object, or
+	// putting two chunks of a stripe on one node. The others do that only if fewer
+	// chunks of the stripe stay than a write needs.
+	moveAnyhow
+)
+
 // errSpared: there is no room for the chunk, and its stripe can do without it.
 var errSpared = errors.New("the stripe can spare the chunk")
 
@@ -49,7 +63,11 @@ func (p *Proxy) leaving(node uint32, instance wire.Instance, left time.Duration)
 			for _, h := range held {
 				seen[h.chunk] = true
 			}
-			n := p.moveAll(ctx, held, false, func(h holding, err error) {
+			how := moveHome
+			if time.Since(began) > left/2 {
+				how = moveAway // the next instance would have come by now
+			}
+			n := p.moveAll(ctx, held, how, func(h holding, err error) {
 				if errors.Is(err, errSpared) {
 					mu.Lock()
 					spared[h.chunk] = true
@@ -125,9 +143,8 @@ func (p *Proxy) holdingsOn(nodes map[uint32]bool) []holding {
 }
 
 // moveAll moves chunks to other nodes and says how many it moved. done, which may
-// be nil, is called after each that is done with, with what came of it. For must
-// see move.
-func (p *Proxy) moveAll(ctx context.Context, held []holding, must bool, done func(h holding, err error)) (moved int64) {
+// be nil, is called after each that is done with, with what came of it.
+func (p *Proxy) moveAll(ctx context.Context, held []holding, how whither, done func(h holding, err error)) (moved int64) {
 	var count atomic.Int64
 	g := new(errgroup.Group)
 	g.SetLimit(copiesAtOnce)
@@ -136,7 +153,7 @@ func (p *Proxy) moveAll(ctx context.Context, held []holding, must bool, done fun
 			break
 		}
 		g.Go(func() error {
-			moved, err := p.move(ctx, h, must)
+			moved, err := p.move(ctx, h, how)
 			switch {
 			case moved:
 				count.Add(1)
@@ -155,11 +172,9 @@ func (p *Proxy) moveAll(ctx context.Context, held []holding, must bool, done fun
 }
 
 // move copies a chunk to a node that holds no other of its stripe, and has the
-// catalog name it there. That the version is replaced meanwhile is no error. Where
-// that takes evicting an object, or putting two chunks of a stripe on one node, it
-// is done only if it must, or if fewer chunks of the stripe stay than a write needs;
-// else the error is errSpared.
-func (p *Proxy) move(ctx context.Context, h holding, must bool) (moved bool, err error) {
+// catalog name it there. That the version is replaced meanwhile is no error. The
+// error is errSpared where that takes more than how allows.
+func (p *Proxy) move(ctx context.Context, h holding, how whither) (moved bool, err error) {
 	pin := p.catalog.PinVersion(h.key, h.chunk.Version)
 	if pin == nil {
 		return false, nil
@@ -171,7 +186,8 @@ func (p *Proxy) move(ctx context.Context, h holding, must bool) (moved bool, err
 	to, done, err := p.apart.choose(ctx, stripeOf{h.chunk.Version, h.chunk.Stripe}, func(others []uint32) (uint32, error) {
 		members, stay := slices.Clone(others), len(others)
 		for _, at := range pin.Places(h.chunk.Stripe, nil) {
-			if at != h.at || !p.pool.Succeeded(at) { // else the node's next instance is as good as another
+			home := how == moveHome && at == h.at && p.pool.Succeeded(at)
+			if !home { // else the node's next instance is as good as another
 				members = append(members, at.Node)
 			}
 			if p.pool.Stays(at) {
@@ -180,7 +196,7 @@ func (p *Proxy) move(ctx context.Context, h holding, must bool) (moved bool, err
 		}
 		to, err := p.tryPlace(1, cost, append(p.departing(), members...))
 		if errors.Is(err, placement.ErrTooFewNodes) {
-			if !must && stay >= quorum(int(rec.Data), int(rec.Parity)) {
+			if how != moveAnyhow && stay >= quorum(int(rec.Data), int(rec.Parity)) {
 				return 0, errSpared
 			}
 			to, err = p.placeBeside(ctx, cost, members)

@@ -60,7 +60,7 @@ func (p *Proxy) empty(ctx context.Context, nodes []uint32, progress func(done, t
 		}
 		hottestFirst(held)
 		ticks.expect(len(held))
-		moved := p.moveAll(ctx, held, true, func(holding, error) { ticks.done() })
+		moved := p.moveAll(ctx, held, moveAnyhow, func(holding, error) { ticks.done() })
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}

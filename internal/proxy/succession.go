@@ -39,23 +39,26 @@ func (p *Proxy) succeed() {
 	}
 }
 
-// replace releases a node's instance if another one stands ready, and waits until it
-// is gone.
+// replace releases a node's instance if another one stands ready, when it is its turn,
+// and waits until it is gone.
 func (p *Proxy) replace(node uint32) {
 	old, outlived := p.pool.Outlived(p.ctx, node)
 	if !outlived {
 		return
 	}
 	began := time.Now()
-	p.pool.Release(node, old, pool.ReleaseFor)
 	look := time.NewTicker(succeedLook)
 	defer look.Stop()
+	released := false
 	for p.pool.Knows(node, old) && time.Since(began) < 2*pool.ReleaseFor {
+		released = released || p.pool.ReleaseInTurn(node, old)
 		select {
 		case <-look.C:
 		case <-p.ctx.Done():
 			return
 		}
 	}
-	p.log.Info("instance replaced", "node", node, "instance", old, "took", time.Since(began))
+	if released {
+		p.log.Info("instance replaced", "node", node, "instance", old, "took", time.Since(began))
+	}
 }
