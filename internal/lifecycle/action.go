@@ -43,7 +43,7 @@ const (
 	DoBye      // Link, Session: send BYE
 	DoNotice   // Link, Session, Number: send NOTICE
 	DoReset    // Link: close it at once; 0: give up the dial
-	DoLeave    // after a notice: nothing is left to do, the process may end
+	DoLeave    // after a notice: nothing is left to do, and no session is taken any more; the process may end
 	DoReturn   // Session, Reason: end the invocation, after everything before it was written
 
 	// Of both.

@@ -41,7 +41,7 @@ func (m *Instance) linkDown(now time.Duration, link uint64, acts []Action) []Act
 	case Idle:
 		return acts
 	case Leaving:
-		return m.finish(LinkLost, acts)
+		return m.finish(now, LinkLost, acts)
 	case Serving, Asking:
 		m.phase, m.dialled = Rejoining, false
 		acts = m.timers.clear(TimerLinger, acts)
@@ -56,9 +56,9 @@ func (m *Instance) linkDown(now time.Duration, link uint64, acts []Action) []Act
 	return m.timers.arm(TimerDial, now+dialPause, acts)
 }
 
-func (m *Instance) refused(acts []Action) []Action {
+func (m *Instance) refused(now time.Duration, acts []Action) []Action {
 	if m.phase != Joining && m.phase != Rejoining {
 		return acts
 	}
-	return m.finish(Refused, m.reset(acts))
+	return m.finish(now, Refused, m.reset(acts))
 }

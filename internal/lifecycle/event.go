@@ -41,6 +41,7 @@ const (
 	OnAsleep   // Session, Link: ASLEEP arrived
 	OnStay     // Session, Link, Number: STAY arrived; milliseconds to stay at least
 	OnPing     // Session, Link, Number: PING arrived
+	OnCut      // nobody waits for the return of the invocation any more
 	OnNotice   // Number: the platform ends the instance in so many milliseconds; 0 for at once
 	OnRelease  // Link, Number: NOTICE arrived; milliseconds in which the instance is to be done
 
@@ -118,6 +119,7 @@ var eventKindTable = [eventKinds]kind{
 	OnAsleep:   {"asleep", fSession | fLink},
 	OnStay:     {"stay", fSession | fLink | fNumber},
 	OnPing:     {"ping", fSession | fLink | fNumber},
+	OnCut:      {"cut", 0},
 	OnNotice:   {"notice", fNumber},
 	OnRelease:  {"release", fLink | fNumber},
 	OnTick:     {"tick", fTimer},

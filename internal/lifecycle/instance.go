@@ -29,6 +29,7 @@ type Instance struct {
 	busy     busy          // the session's requests by quantum
 
 	ends    time.Duration // when the instance is to be gone; 0 before a notice or release
+	last    time.Duration // when it goes by itself, a little before that
 	spared  bool          // only its proxy wants that, and the process lives on
 	crossed bool          // the notice followed a SLEEP that is not answered
 }
@@ -52,10 +53,13 @@ func (m *Instance) Accepting() bool {
 	return m.phase == Serving || m.phase == Asking || m.phase == Leaving
 }
 
+// atRest says that no session is under way.
+func (m *Instance) atRest() bool { return m.phase == Idle || m.phase == Waiting }
+
 // Forget has an instance in no session take the next one, of whatever epoch and
 // number, as its first. It does not take back a notice.
 func (m *Instance) Forget() {
-	if m.phase == Idle {
+	if m.atRest() {
 		m.epoch, m.session = 0, 0
 	}
 }
@@ -76,6 +80,8 @@ func (m *Instance) Step(now time.Duration, ev Event, acts []Action) []Action {
 		return m.linkUp(ev.Link, acts)
 	case OnLinkDown:
 		return m.linkDown(now, ev.Link, acts)
+	case OnCut:
+		return m.cut(now, acts)
 	case OnNotice:
 		return m.noticed(now, ev.Number, acts)
 	case OnTick:
@@ -86,7 +92,7 @@ func (m *Instance) Step(now time.Duration, ev Event, acts []Action) []Action {
 		return acts
 	}
 	if ev.Kind == OnRefused {
-		return m.refused(acts)
+		return m.refused(now, acts)
 	}
 	if ev.Kind == OnRelease {
 		return m.release(now, ev.Number, acts)
@@ -116,9 +122,9 @@ func (m *Instance) invoked(now time.Duration, ev Event, acts []Action) []Action 
 	switch {
 	case ev.Epoch < m.epoch:
 		return refuse(StaleEpoch)
-	case m.ends != 0:
+	case m.ends != 0 && m.phase != Waiting:
 		return refuse(Notice)
-	case m.phase != Idle, ev.Epoch == m.epoch && ev.Session <= m.session:
+	case !m.atRest(), ev.Epoch == m.epoch && ev.Session <= m.session:
 		return refuse(Duplicate)
 	}
 	if ev.Epoch > m.epoch && m.link != 0 {
@@ -128,7 +134,7 @@ func (m *Instance) invoked(now time.Duration, ev Event, acts []Action) []Action 
 	m.phase, m.dialled, m.owed = Joining, false, true
 	m.start, m.busy = now, busy{}
 	if left := ev.Terms.Left; left != 0 {
-		acts = m.timers.arm(TimerDeadline, now+left-m.terms.Margin, acts)
+		acts = m.limit(now+left-m.terms.Margin, acts)
 	}
 	acts = m.timers.arm(TimerJoin, now+m.terms.JoinBudget, acts)
 	if m.link == 0 {
@@ -213,7 +219,7 @@ func (m *Instance) asleep(now time.Duration, acts []Action) []Action {
 	case m.phase == Leaving:
 		return m.released(now, acts)
 	}
-	return m.finish(Slept, acts)
+	return m.finish(now, Slept, acts)
 }
 
 func (m *Instance) stay(now, least time.Duration, acts []Action) []Action {
@@ -238,22 +244,38 @@ func (m *Instance) tick(now time.Duration, t Timer, acts []Action) []Action {
 	case TimerDial:
 		return m.dial(acts)
 	case TimerJoin:
-		return m.finish(NoProxy, m.reset(acts))
+		return m.finish(now, NoProxy, m.reset(acts))
 	case TimerAnswer:
-		return m.finish(NoAnswer, m.reset(acts))
+		return m.finish(now, NoAnswer, m.reset(acts))
 	case TimerRedial:
-		return m.finish(LinkLost, m.reset(acts))
+		return m.finish(now, LinkLost, m.reset(acts))
 	case TimerDeadline:
-		if m.ends != 0 {
-			return m.end(Notice, acts)
+		if m.ends != 0 && now >= m.last {
+			return m.end(now, Notice, acts)
 		}
-		return m.end(Deadline, acts)
+		return m.end(now, Deadline, acts)
 	}
 	return acts
 }
 
+// limit has the deadline be at a time, unless it comes before that anyway.
+func (m *Instance) limit(at time.Duration, acts []Action) []Action {
+	if m.timers.isSet(TimerDeadline) && m.timers.at[TimerDeadline] <= at {
+		return acts
+	}
+	return m.timers.arm(TimerDeadline, at, acts)
+}
+
+// cut ends a session whose return nobody waits for any more.
+func (m *Instance) cut(now time.Duration, acts []Action) []Action {
+	if !m.owed {
+		return acts
+	}
+	return m.end(now, Deadline, acts)
+}
+
 // end leaves at once, with a word to the proxy where there is a link.
-func (m *Instance) end(r Reason, acts []Action) []Action {
+func (m *Instance) end(now time.Duration, r Reason, acts []Action) []Action {
 	if m.link != 0 && m.phase != Idle {
 		acts = append(acts, Action{Kind: DoBye, Session: m.session, Link: m.link})
 	}
@@ -261,13 +283,14 @@ func (m *Instance) end(r Reason, acts []Action) []Action {
 	if m.phase == Idle {
 		return acts
 	}
-	return m.finish(r, acts)
+	return m.finish(now, r, acts)
 }
 
 // finish returns from the session. The link, if there is one still, is kept for
-// the next one. After a notice there is none, and this is the last step: nothing
-// leads out of Idle any more. After a release the next session is as the first.
-func (m *Instance) finish(r Reason, acts []Action) []Action {
+// the next one. After a notice there is none; if that was the end of it this is the
+// last step, and nothing leads out of Idle any more. After a release the next session
+// is as the first.
+func (m *Instance) finish(now time.Duration, r Reason, acts []Action) []Action {
 	if m.ends != 0 {
 		acts = m.reset(acts)
 	}
@@ -276,6 +299,8 @@ func (m *Instance) finish(r Reason, acts []Action) []Action {
 	switch {
 	case m.spared:
 		m.ends, m.spared = 0, false
+	case m.ends != 0 && r != Notice:
+		return m.await(acts)
 	case m.ends != 0:
 		acts = append(acts, Action{Kind: DoLeave})
 	}

@@ -11,7 +11,7 @@ const leaveLinger = 100 * time.Millisecond
 func (m *Instance) noticed(now time.Duration, milliseconds uint64, acts []Action) []Action {
 	switch {
 	case milliseconds == 0:
-		return m.end(Notice, acts)
+		return m.end(now, Notice, acts)
 	case m.ends != 0 && !m.spared:
 		return acts
 	}
@@ -36,14 +36,12 @@ func (m *Instance) release(now time.Duration, milliseconds uint64, acts []Action
 func (m *Instance) depart(now, left time.Duration, acts []Action) []Action {
 	if m.ends == 0 || now+left < m.ends {
 		m.ends = now + left
+		m.last = m.ends - min(left/10, leaveLinger)
 	}
 	if m.phase == Idle && m.link == 0 {
-		return append(acts, Action{Kind: DoLeave})
+		return m.await(acts)
 	}
-	at := m.ends - min(left/10, leaveLinger)
-	if !m.timers.isSet(TimerDeadline) || at < m.timers.at[TimerDeadline] {
-		acts = m.timers.arm(TimerDeadline, at, acts)
-	}
+	acts = m.limit(m.last, acts)
 	switch m.phase {
 	case Idle:
 		m.received, m.asks = 0, 0
@@ -52,6 +50,13 @@ func (m *Instance) depart(now, left time.Duration, acts []Action) []Action {
 		return m.announce(now, acts)
 	}
 	return acts // at the welcome
+}
+
+// await waits for a proxy while there is time: the one that the instance had may be
+// ending together with it, and another be on its way.
+func (m *Instance) await(acts []Action) []Action {
+	m.phase = Waiting
+	return m.timers.arm(TimerDeadline, m.last, acts)
 }
 
 // announce tells the proxy how much time is left. An agreement to a SLEEP that
@@ -71,7 +76,7 @@ func (m *Instance) announce(now time.Duration, acts []Action) []Action {
 // to the link when it sees the session return, and counts them from there.
 func (m *Instance) released(now time.Duration, acts []Action) []Action {
 	if !m.crossed {
-		return m.finish(Notice, acts)
+		return m.finish(now, Notice, acts)
 	}
 	m.crossed, m.received = false, 0
 	acts = m.timers.clear(TimerAnswer, acts)

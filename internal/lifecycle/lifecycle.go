@@ -22,6 +22,8 @@
 //   - It answers SetTimer with an OnTick at or after the time given. A tick is a
 //     hint: one that is late, early or of a timer since cleared does no harm, so
 //     stopping a timer need not be exact.
+//   - To an Instance that is Waiting and holds nothing it says OnNotice with no time
+//     left: nobody will come for that.
 //
 // An event that does not fit the state is ignored or refused and never panics.
 //
@@ -90,12 +92,15 @@ const (
 	// told; requests are served until the time is over or nothing is left to ask.
 	// It may outlast the session, and may begin without one.
 	Leaving
+	// Waiting: the platform said that it ends the instance, and no proxy is there to
+	// be told. One that comes back before that may invoke it.
+	Waiting
 
 	instancePhases
 )
 
 var instancePhaseNames = [instancePhases]string{
-	"idle", "joining", "serving", "asking", "rejoining", "leaving",
+	"idle", "joining", "serving", "asking", "rejoining", "leaving", "waiting",
 }
 
 func (p InstancePhase) String() string {

@@ -14,6 +14,9 @@ func (s *sim) stepInstance(in *simInstance, ev Event) {
 	for _, a := range acts {
 		s.actInstance(in, a)
 	}
+	if in.m.phase == Waiting && s.chance(10) { // it holds nothing
+		s.stepInstance(in, Event{Kind: OnNotice})
+	}
 }
 
 func (s *sim) actInstance(in *simInstance, a Action) {
@@ -30,6 +33,9 @@ func (s *sim) actInstance(in *simInstance, a Action) {
 		in.dials++
 		dial := in.dials
 		s.after(s.latency(), func() { in.reach(func() { s.dialled(in, dial) }) })
+		if in.m.phase == Rejoining && s.chance(20) {
+			s.after(s.between(0, time.Millisecond), func() { s.notice(in) })
+		}
 	case DoHello:
 		toProxy(Event{Kind: OnHello, Instance: in.id})
 	case DoAskSleep:

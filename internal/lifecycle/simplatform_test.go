@@ -126,6 +126,11 @@ func (s *sim) invoke(seat *simSeat, session uint64) {
 			in.reach(func() { s.stepInstance(in, Event{Kind: OnNotice}) })
 		})
 	}
+	if s.chance(3) {
+		s.after(s.between(0, 100*time.Millisecond), func() {
+			in.reach(func() { s.stepInstance(in, Event{Kind: OnCut}) })
+		})
+	}
 }
 
 // invoked says that a session was given to the process and has not returned.
@@ -143,7 +148,12 @@ func (s *sim) pick(not *simInstance) *simInstance {
 	var idle []*simInstance
 	for _, in := range s.instances {
 		switch {
-		case in.dead || !in.frozen || in == not || in.invoked():
+		case in.dead || in == not || in.invoked():
+		case in.m.phase == Waiting:
+			if s.chance(30) { // who invokes knows where it is
+				return in
+			}
+		case !in.frozen:
 		case s.chance(3):
 			s.kill(in)
 		default:
@@ -162,7 +172,7 @@ func (s *sim) give(in *simInstance, session uint64) {
 	if len(in.backlog) == 0 && in.m.session == 0 {
 		delay += s.between(0, 30*time.Millisecond)
 	}
-	in.frozen = true
+	in.frozen = !in.noticed
 	terms := Terms{
 		Left: s.between(100*time.Millisecond, 3*time.Second), Linger: s.lingering(),
 		JoinBudget: 300 * time.Millisecond, WelcomeBudget: 40 * time.Millisecond,

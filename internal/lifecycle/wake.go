@@ -59,7 +59,7 @@ func (n *Node) returned(now time.Duration, ev Event, acts []Action) []Action {
 			acts = n.lose(n.speaker, acts)
 		}
 	}
-	if n.farewell != noFarewell && n.link == 0 {
+	if n.farewell != noFarewell && n.link == 0 && !n.stopped {
 		acts = n.gone(acts)
 	}
 	acts = n.judgeAges(now, acts)

@@ -8,10 +8,11 @@ import (
 )
 
 // Notice says that the platform ends the instance when so much time is over. The
-// proxy is told, if a link leads to it, and may take chunks until then. Notice
-// returns when the process may end: at once if there is nobody to tell, when
-// nothing is left to do, and after the time at the latest. An invocation under way
-// returns before that, if there is time.
+// proxy is told, if a link leads to it, and may take chunks until then. Without a link
+// an instance that holds chunks waits to be invoked by a proxy that comes for them.
+// Notice returns when the process may end: at once if there is nobody to tell and
+// nothing to tell of, when nothing is left to do, and after the time at the latest. An
+// invocation under way returns before that, if there is time.
 func (n *Node) Notice(left time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), left)
 	defer cancel()
@@ -19,13 +20,14 @@ func (n *Node) Notice(left time.Duration) {
 	if n.leave == nil {
 		n.leave = make(chan struct{})
 	}
-	leave, s := n.leave, n.session
+	leave := n.leave
 	n.step(lifecycle.Event{Kind: lifecycle.OnNotice, Number: uint64(max(0, left.Milliseconds()))})
 	n.mu.Unlock()
 	if !comes(ctx, leave) {
 		return
 	}
-	for _, over := range n.finishLinks() {
+	links, s := n.finishLinks()
+	for _, over := range links {
 		if !comes(ctx, over) {
 			return
 		}
@@ -54,13 +56,13 @@ func (n *Node) mayLeave() {
 }
 
 // finishLinks has what links there are close when all that was said on them is
-// written, and gives their ends.
-func (n *Node) finishLinks() (over []<-chan struct{}) {
+// written, and gives their ends, and the last session.
+func (n *Node) finishLinks() (over []<-chan struct{}, last *session) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, l := range n.links {
 		l.conn.Finish(nil)
 		over = append(over, l.over)
 	}
-	return over
+	return over, n.session
 }

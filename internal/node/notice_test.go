@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -147,6 +148,84 @@ func TestNoticeWithNobodyToTell(t *testing.T) {
 	})
 }
 
+// The platform ends an instance and its proxy together: what it holds is there for the
+// next proxy, as long as there is time.
+func TestNoticeOutlivesItsProxy(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		cut  func(p *peer, cancel func()) // what the instance sees of its proxy's end
+		want string                       // why the session ended
+	}{
+		{"the link breaks", func(p *peer, _ func()) { p.conn.Close(nil) }, "link-lost"},
+		{"the request is cut", func(_ *peer, cancel func()) { cancel() }, "deadline"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorld(t, Config{}, func(w *world) {
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				inv := invocation(1)
+				returned := w.invokeFor(ctx, inv)
+				p := <-w.links
+				p.welcome(inv)
+				p.put(1, 1000)
+				took := w.notice(25 * time.Second)
+				p.expect(wire.TypeNotice, 0, nil)
+				tt.cut(p, cancel)
+				if r := <-returned; r.Reason != tt.want {
+					t.Errorf("returned %+v", r)
+				}
+				time.Sleep(9 * time.Second)
+
+				inv.Epoch, inv.Adopt = 8, true
+				p, returned = w.join(inv)
+				p.noticed(1, 16*time.Second)
+				p.get(1, 1000)
+				p.expect(wire.TypeSleep, 0, nil)
+				p.say(wire.TypeAsleep, 0)
+				if r := <-returned; r.Reason != "notice" || r.Chunks != 1 {
+					t.Errorf("returned %+v", r)
+				}
+				if d := <-took; d < 9*time.Second || d > 10*time.Second {
+					t.Errorf("the process may end after %v, want it when the proxy agrees", d)
+				}
+				inv.Session = 2
+				if r := <-w.invoke(inv); r.Reason != "notice" {
+					t.Errorf("after that: %+v", r)
+				}
+			})
+		})
+	}
+}
+
+// An instance that nobody comes for ends by itself, and at once if it holds nothing.
+func TestNoticeThatNobodyComesFor(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		p, returned := w.join(invocation(1))
+		p.put(1, 1000)
+		p.sleep(1, returned)
+		p.conn.Close(nil)
+		synctest.Wait()
+		if d := <-w.notice(25 * time.Second); d < 24*time.Second || d >= 25*time.Second {
+			t.Errorf("the process may end after %v, want a little less than 25s", d)
+		}
+		if r := <-w.invoke(invocation(2)); r.Reason != "notice" {
+			t.Errorf("after that: %+v", r)
+		}
+	})
+	inWorld(t, Config{}, func(w *world) {
+		p, returned := w.join(invocation(1))
+		p.put(1, 1000)
+		took := w.notice(25 * time.Second)
+		p.expect(wire.TypeNotice, 0, nil)
+		p.freeChunks(chunkOf(1))
+		p.conn.Close(nil)
+		<-returned
+		if d := <-took; d > time.Second {
+			t.Errorf("an instance that gave everything away may end after %v", d)
+		}
+	})
+}
+
 func TestStayIsAsLongAsTheProxySays(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		p, returned := w.join(invocation(1))
@@ -193,9 +272,11 @@ func TestReleasedInstanceTakesFurtherSessions(t *testing.T) {
 		p.sleep(1, returned)
 
 		// The platform's own is final.
-		began := time.Now()
-		w.node.Notice(10 * time.Second)
-		if d := time.Since(began); d > time.Second {
+		took := w.notice(10 * time.Second)
+		p.expect(wire.TypeNotice, 0, nil)
+		p.expect(wire.TypeSleep, 0, nil)
+		p.say(wire.TypeAsleep, 0)
+		if d := <-took; d > time.Second {
 			t.Errorf("an idle instance left after %v", d)
 		}
 		inv.Session = 2

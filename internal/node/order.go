@@ -18,10 +18,13 @@ func (n *Node) step(ev lifecycle.Event) {
 }
 
 // settle tells the machine of the requests that ended without their asker
-// hearing of it.
+// hearing of it, and of an end that need not be waited for.
 func (n *Node) settle() {
 	for ; n.over > 0; n.over-- {
 		n.carryOut(n.machine.Step(n.now(), lifecycle.Event{Kind: lifecycle.OnEnded}, n.acts[:0]))
+	}
+	if n.machine.Phase() == lifecycle.Waiting && (n.store == nil || n.store.Len() == 0) {
+		n.carryOut(n.machine.Step(n.now(), lifecycle.Event{Kind: lifecycle.OnNotice}, n.acts[:0]))
 	}
 }
 

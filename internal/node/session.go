@@ -187,7 +187,7 @@ func (n *Node) cutShort(s *session) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if len(s.returned) == 0 {
-		n.step(lifecycle.Event{Kind: lifecycle.OnNotice})
+		n.step(lifecycle.Event{Kind: lifecycle.OnCut})
 	}
 }
 

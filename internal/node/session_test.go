@@ -155,7 +155,7 @@ func TestCanceledContextEndsTheSession(t *testing.T) {
 		synctest.Wait()
 		cancel()
 		p.expect(wire.TypeBye, 0, nil)
-		if r := <-returned; r.Reason != "notice" {
+		if r := <-returned; r.Reason != "deadline" {
 			t.Errorf("returned %+v", r)
 		}
 		p.ended()

@@ -31,6 +31,7 @@ func (p *Platform) tell(told []*Instance, left time.Duration) {
 	p.mu.Lock()
 	for _, i := range told {
 		i.leaving = true
+		p.told[i.Node] = append(p.told[i.Node], i)
 	}
 	p.happened[Noticed] += len(told)
 	p.mu.Unlock()
@@ -56,6 +57,7 @@ func (p *Platform) lastWords(i *Instance, left time.Duration) {
 	}
 	p.mu.Lock()
 	i.gone = true
+	p.told[i.Node] = slices.DeleteFunc(p.told[i.Node], func(o *Instance) bool { return o == i })
 	if i.busy {
 		i.cancel(errGone)
 	}

@@ -34,6 +34,7 @@ type Platform struct {
 
 	mu        sync.Mutex
 	instances map[int][]*Instance // those that a session may be given
+	told      map[int][]*Instance // those that had their notice and have not ended
 	started   int
 	invokes   int
 	mislead   func(node int) string
@@ -54,7 +55,8 @@ type Instance struct {
 
 	busy bool
 	gone bool
-	// leaving: it had its notice, gets no session any more and is not frozen.
+	// leaving: it had its notice, gets no session any more unless by itself, and is
+	// not frozen.
 	leaving bool
 	cancel  context.CancelCauseFunc // of its session
 	// broken is closed when the caller of its session will not hear its end.
@@ -73,7 +75,7 @@ func (i *Instance) shut() {
 func newPlatform(net *simnet.Net, log *slog.Logger) *Platform {
 	p := &Platform{
 		Start: 80 * time.Millisecond, Thaw: 5 * time.Millisecond,
-		net: net, log: log, instances: map[int][]*Instance{},
+		net: net, log: log, instances: map[int][]*Instance{}, told: map[int][]*Instance{},
 		script: script{hidden: map[int]int{}, lying: map[int]int{}, happened: map[Misfortune]int{}},
 	}
 	p.life, p.stop = context.WithCancelCause(context.Background())
@@ -206,10 +208,10 @@ func (p *Platform) pick(number int) (i *Instance, cold bool, err error) {
 
 // find finds one instance, if it is idle. p.mu is held.
 func (p *Platform) find(number int, id string) (i *Instance, cold bool, err error) {
-	for _, i := range p.instances[number] {
+	for _, i := range slices.Concat(p.instances[number], p.told[number]) {
 		switch {
 		case !p.pods || p.noWay || i.run.Instance().String() != id:
-		case i.busy || i.leaving:
+		case i.busy:
 			return nil, false, platform.Throttled
 		default:
 			return i, false, nil
@@ -256,6 +258,7 @@ func (p *Platform) start(number int) (*Instance, error) {
 
 // Next implements platform.Overlapping.
 func (p *Platform) Next(_ context.Context, number int) (string, error) {
+	time.Sleep(p.Thaw) // a request on its way to the instance
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.pods {
@@ -271,7 +274,7 @@ func (p *Platform) Next(_ context.Context, number int) (string, error) {
 			return i.run.Instance().String(), nil
 		}
 	}
-	if !slices.ContainsFunc(p.instances[number], func(i *Instance) bool { return i.outlived }) {
+	if len(p.instances[number])+len(p.told[number]) == 0 {
 		return "", nil
 	}
 	i, err := p.start(number)

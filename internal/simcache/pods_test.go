@@ -227,7 +227,11 @@ func TestPlatformThatLiesAboutTheNextInstance(t *testing.T) {
 					}
 					return ""
 				})
-				rounds(t, c, objects, 30, 10*time.Second, 0)
+				rounds(t, c, objects, 1, 10*time.Second, 0)
+				if n := w.Proxy.Status().Notices; n != 1 {
+					t.Errorf("%d of 8 instances give way at once, want 1", n)
+				}
+				rounds(t, c, objects, 29, 10*time.Second, 0)
 				st := w.Proxy.Status()
 				if st.ObjectsLost > 0 || st.Notices == 0 || st.Notices > 8 {
 					t.Errorf("%d objects lost, %d notices in 5 min, want one for each of 8 nodes at most", st.ObjectsLost, st.Notices)
@@ -333,6 +337,59 @@ func TestAllInstancesLeaveAtOnce(t *testing.T) {
 				rounds(t, c, objects, 12, 5*time.Second, 0)
 				if st := w.Proxy.Status(); st.ObjectsLost > 0 || st.Notices != 8 {
 					t.Errorf("%d objects lost, %d notices", st.ObjectsLost, st.Notices)
+				}
+				w.NothingUnexplained()
+			})
+		})
+	}
+}
+
+// The platform takes all instances and the proxy together, as when everything is
+// deleted and made again. The next proxy is there while the instances have time: they
+// wait for it, and hand over.
+func TestAllInstancesLeaveWithTheProxy(t *testing.T) {
+	for _, tt := range []struct {
+		keeping
+		also  string
+		kill  bool
+		first time.Duration // from the end of the proxy to the notices; below 0 they come before
+	}{
+		{keptHeld, "", false, -20 * time.Millisecond},
+		{keptHeld, ", killed", true, -20 * time.Millisecond},
+		{keptHeld, ", afterwards", false, time.Second},
+		{keptWarm, "", false, -20 * time.Millisecond},
+		{keptWarm, ", killed", true, time.Second},
+		{keptAsleep, "", false, 0},
+	} {
+		t.Run(tt.name+tt.also, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := journalled(t, tt.config())
+				c := w.Client()
+				objects := putTen(t, c)
+				time.Sleep(time.Minute)
+				take := func() {
+					for node := range 8 {
+						w.Platform.NoticeOne(node, 0, 25*time.Second)
+					}
+				}
+				if tt.first < 0 {
+					take()
+					time.Sleep(-tt.first)
+				}
+				if tt.kill {
+					w.Kill()
+				} else {
+					w.End()
+				}
+				if tt.first >= 0 {
+					time.Sleep(tt.first)
+					take()
+				}
+				time.Sleep(5 * time.Second)
+				w.Restart()
+				rounds(t, c, objects, 12, 5*time.Second, 0)
+				if st := w.Proxy.Status(); st.ObjectsLost > 0 {
+					t.Errorf("%d objects lost", st.ObjectsLost)
 				}
 				w.NothingUnexplained()
 			})

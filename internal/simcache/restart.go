@@ -133,6 +133,13 @@ func (w *Cache) Kill() {
 	r.stop()
 }
 
+// End ends the proxy as SIGTERM does, and waits for it.
+func (w *Cache) End() {
+	w.t.Helper()
+	w.reign.stop()
+	<-w.reign.ended
+}
+
 // Restart starts the next proxy, at the addresses of the last, with what the last
 // one's journal held. change, if there is any, has the last word on its
 // configuration.
