@@ -18,6 +18,10 @@ const (
 	maxPuts  = 256  // PUTs under way
 )
 
+// errGoingDown refuses what begins while the proxy goes down. Asked again, the next
+// one may answer.
+var errGoingDown = wire.Errorf(wire.CodeBusy, "the proxy goes down")
+
 // clients are the links of the chunk door.
 type clients struct {
 	mu       sync.Mutex
@@ -253,18 +257,22 @@ func (c *client) open(stream uint32, key string) {
 	}
 	c.mu.Lock()
 	_, twice := c.opens[stream]
-	ok := !twice && c.opens != nil && len(c.opens) < maxOpens && !c.p.clients.isDraining()
+	draining := c.p.clients.isDraining()
+	ok := !twice && c.opens != nil && len(c.opens) < maxOpens && !draining
 	if ok {
 		c.opens[stream] = &opened{pin: pin}
 	}
 	c.mu.Unlock()
 	if !ok {
 		pin.Release()
-		if twice {
+		switch {
+		case twice:
 			c.done(stream, wire.Errorf(wire.CodeProtocol, "OPEN of stream %d, which is open", stream), 0)
-			return
+		case draining:
+			c.done(stream, errGoingDown, 0)
+		default:
+			c.done(stream, wire.Errorf(wire.CodeBusy, "a link has at most %d objects open", maxOpens), 0)
 		}
-		c.done(stream, wire.Errorf(wire.CodeBusy, "a link has at most %d objects open", maxOpens), 0)
 		return
 	}
 	ready, gone := c.p.masks(pin)

@@ -42,8 +42,12 @@ func (c *client) put(stream uint32, m *wire.Put) {
 		o.Expires = time.Now().Add(time.Duration(min(max(m.ExpiresIn, -farAway), farAway)) * time.Millisecond)
 	}
 	u := &clientPut{c: c, stream: stream}
+	if c.p.clients.isDraining() {
+		c.done(stream, errGoingDown, 0)
+		return
+	}
 	c.mu.Lock()
-	busy := c.puts == nil || len(c.puts) >= maxPuts || c.puts[stream] != nil || c.p.clients.isDraining()
+	busy := c.puts == nil || len(c.puts) >= maxPuts || c.puts[stream] != nil
 	c.mu.Unlock()
 	if busy {
 		c.done(stream, wire.Errorf(wire.CodeBusy, "a link has at most %d PUTs under way", maxPuts), 0)

@@ -58,3 +58,29 @@ func TestShutdownAmidTransfers(t *testing.T) {
 		})
 	}
 }
+
+// What begins while the proxy goes down is refused for that reason, and worth another
+// try.
+func TestRequestsWhileTheProxyGoesDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := simcache.New(t, simcache.Config{Nodes: 12})
+		mustPut(t, w.Client(), "k", content(1, 1<<20))
+		c := dial(t, w, "client")
+		c.put(1, "p", 1<<20) // is under way for as long as it may
+		stopped := make(chan struct{})
+		go func() {
+			w.Stop()
+			close(stopped)
+		}()
+		time.Sleep(time.Second)
+		c.send(wire.TypeOpen, 2, &wire.Open{Key: "k"})
+		c.send(wire.TypePut, 3, &wire.Put{Key: "q", Size: 1 << 20})
+		for range 2 {
+			var d wire.Done
+			if f := c.want(wire.TypeDone, &d); f.Code != wire.CodeBusy || d.Detail != "the proxy goes down" {
+				t.Errorf("stream %d: %v, %q", f.Stream, f.Code, d.Detail)
+			}
+		}
+		<-stopped
+	})
+}
