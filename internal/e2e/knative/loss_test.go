@@ -158,3 +158,31 @@ func TestProxyKilled(t *testing.T) {
 	// The first version of a key is written to the journal behind its acknowledgement.
 	p.verdict(l, "never-stored")
 }
+
+// TestEverythingDeleted has the proxy's pod and those of all nodes deleted together:
+// nodes that have time left wait for the next proxy, and hand over.
+func TestEverythingDeleted(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, "all", 6, fields{"proxyFlags": shape})
+	c, l := p.client(), ledger.New()
+	keys := l.Fill(t, c, "base", 60, 1<<20)
+	old := p.names()
+	epoch := p.status().Epoch
+	p.under(mixed, l, func() {
+		for _, name := range append(old, p.id+"-proxy-0") {
+			p.kill(name, -1)
+		}
+		await(t, 90*time.Second, "another proxy serves", func() bool {
+			s, err := p.ask()
+			return err == nil && s.Epoch > epoch
+		})
+		for _, name := range old {
+			p.gone(name)
+		}
+	})
+	report(t, "all pods deleted, the proxy's too", "%d chunks moved; objects of before kept: %s", p.status().Faults.MovedChunks, kept(t, l, c, keys))
+	if missed := l.ReadAll(t, c, keys); len(missed) > 0 {
+		t.Errorf("%d objects are lost: %v", len(missed), missed)
+	}
+	p.verdict(l, "never-stored")
+}
