@@ -1,26 +1,17 @@
 package pool
 
 import (
-	"context"
 	"slices"
 
-	"github.com/infinicache/infinicache/internal/platform"
 	"github.com/infinicache/infinicache/internal/wire"
 )
 
-// astray is an instance that holds something, has no link, and would not be given the
-// node's next session: what is deployed has changed while the proxy was away. Such an
+// astray is an instance that holds something, has no link, and is not the one that would
+// be given the node's next session: what is deployed has changed while the proxy was away. Such an
 // instance is invoked by itself, so that it can be told to hand over. Each is tried
 // twice at most.
-func (n *node) astray(ctx context.Context) (wire.Instance, bool) {
-	driver, ok := n.pool.cfg.Driver.(platform.Overlapping)
-	if !ok || !n.seeks() {
-		return wire.Instance{}, false
-	}
-	ctx, cancel := context.WithTimeout(ctx, nextPatience)
-	defer cancel()
-	next, err := driver.Next(ctx, int(n.id))
-	if err != nil || next == "" {
+func (n *node) astray(next string) (wire.Instance, bool) {
+	if next == "" {
 		return wire.Instance{}, false
 	}
 	n.mu.Lock()

@@ -158,17 +158,23 @@ func (s *seat) play(ctx context.Context, payload []byte) (platform.Outcome, erro
 	if s != n.ordinary() {
 		return p.runInvocation(ctx, n.id, payload)
 	}
-	if id, linked := n.outlived(ctx); linked {
-		if p.ReleaseInTurn(n.id, id) {
+	speaker, reached := n.speaker()
+	if !reached && !n.seeks() {
+		return p.runInvocation(ctx, n.id, payload)
+	}
+	next := n.next(ctx)
+	if reached && next != "" && next != speaker.String() && !n.deaf(speaker) {
+		p.tellReplaced()
+		if p.ReleaseInTurn(n.id, speaker) {
 			return platform.Outcome{}, errGivesWay
 		}
-		out, err := p.runInstance(ctx, n.id, id, payload)
+		out, err := p.runInstance(ctx, n.id, speaker, payload)
 		if errors.Is(err, platform.NotFound) {
 			err = errGivesWay
 		}
 		return out, err
 	}
-	if id, unlinked := n.astray(ctx); unlinked {
+	if id, unlinked := n.astray(next); unlinked {
 		out, err := p.runInstance(ctx, n.id, id, payload)
 		if !errors.Is(err, platform.NotFound) {
 			return out, err

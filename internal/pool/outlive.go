@@ -26,23 +26,45 @@ const (
 // It is false where the platform cannot tell, or was wrong of late, or the instance
 // cannot be reached.
 func (p *Pool) Outlived(ctx context.Context, node uint32) (wire.Instance, bool) {
-	driver, ok := p.cfg.Driver.(platform.Overlapping)
 	n := p.node(node)
-	if !ok || n == nil {
+	if n == nil {
 		return wire.Instance{}, false
 	}
-	n.mu.Lock()
-	s := n.ordinary()
-	i := s.current
-	reached := i != nil && s.link != nil && s.link.instance == i && !i.leaving && n.holdsAny(i) && !time.Now().Before(n.doubted)
-	n.mu.Unlock()
+	id, reached := n.speaker()
 	if !reached {
 		return wire.Instance{}, false
 	}
+	next := n.next(ctx)
+	return id, next != "" && next != id.String()
+}
+
+// speaker is the instance that speaks for the node, if it can be reached, holds
+// something and has had no notice; false, too, while the platform is not believed.
+func (n *node) speaker() (wire.Instance, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s := n.ordinary()
+	i := s.current
+	if i == nil || s.link == nil || s.link.instance != i || i.leaving || !n.holdsAny(i) || time.Now().Before(n.doubted) {
+		return wire.Instance{}, false
+	}
+	return i.id, true
+}
+
+// next is the instance that the platform would give the node's next session; empty
+// where it cannot tell.
+func (n *node) next(ctx context.Context) string {
+	driver, ok := n.pool.cfg.Driver.(platform.Overlapping)
+	if !ok {
+		return ""
+	}
 	ctx, cancel := context.WithTimeout(ctx, nextPatience)
 	defer cancel()
-	next, err := driver.Next(ctx, int(node))
-	return i.id, err == nil && next != "" && next != i.id.String()
+	next, err := driver.Next(ctx, int(n.id))
+	if err != nil {
+		return ""
+	}
+	return next
 }
 
 // InSession tells whether an instance of a node takes requests now.
@@ -89,20 +111,12 @@ const ReleaseFor = 25 * time.Second
 // hearsFor is how long an instance that was released may take to say that it leaves.
 const hearsFor = 2 * time.Second
 
-// outlived tells whether the session that is about to begin would not be the instance's
-// that is linked and holds something. One that was released and does not hear of it
-// is not it: its machine may have died without a word, and the link be the last to
-// know.
-func (n *node) outlived(ctx context.Context) (wire.Instance, bool) {
-	id, yes := n.pool.Outlived(ctx, n.id)
-	if !yes || n.deaf(id) {
-		return wire.Instance{}, false
-	}
+// tellReplaced gives Replaced its token.
+func (p *Pool) tellReplaced() {
 	select {
-	case n.pool.replaced <- struct{}{}:
+	case p.replaced <- struct{}{}:
 	default: // somebody was told already
 	}
-	return id, true
 }
 
 // releasedPart is which part of the pool's nodes give way at once, at least one: the
@@ -138,7 +152,8 @@ func (n *node) givesWay() bool {
 	})
 }
 
-// deaf tells whether an instance was released a while ago and has not said a word.
+// deaf tells whether an instance was released a while ago and has not said a word: its
+// machine may have died, and the link be the last to know.
 func (n *node) deaf(id wire.Instance) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -65,9 +65,29 @@ var mutants = []mutant{
 	},
 	{
 		name: "linger beyond the deadline", file: "internal/lifecycle/instance.go", tests: lifecycle,
-		old: `		acts = m.timers.arm(TimerDeadline, now+left-m.terms.Margin, acts)
+		old: `		acts = m.limit(now+left-m.terms.Margin, acts)
 `, new: `		_ = left
 `,
+	},
+	{
+		name: "have a session outlast the instance", file: "internal/lifecycle/instance.go", tests: lifecycle,
+		old: `if m.timers.isSet(TimerDeadline) && m.timers.at[TimerDeadline] <= at {`, new: `if false {`,
+	},
+	{
+		name: "leave when no proxy is there", file: "internal/lifecycle/instance.go", tests: lifecycle,
+		old: `case m.ends != 0 && r != Notice:`, new: `case false:`,
+	},
+	{
+		name: "leave with the session's limit", file: "internal/lifecycle/instance.go", tests: lifecycle,
+		old: `if m.ends != 0 && now >= m.last {`, new: `if m.ends != 0 {`,
+	},
+	{
+		name: "lose what leaves while the proxy stops", file: "internal/lifecycle/wake.go", tests: workloads,
+		old: `n.link == 0 && !n.stopped {`, new: `n.link == 0 {`,
+	},
+	{
+		name: "wait with nothing in hand", file: "internal/node/order.go", tests: "./internal/node",
+		old: `n.machine.Phase() == lifecycle.Waiting &&`, new: `false &&`,
 	},
 	{
 		name: "accept a lower epoch", file: "internal/lifecycle/instance.go", tests: lifecycle,
@@ -525,21 +545,26 @@ var mutants = []mutant{
 	},
 	{
 		name: "keep an instance that another has outlived", file: "internal/pool/outlive.go", tests: workloads,
-		old: `next != "" && next != i.id.String()`, new: `next == ""`,
+		old: `next != "" && next != id.String()`, new: `next == ""`,
 	},
 	{
 		name: "invoke the new instance before the old one gave way", file: "internal/pool/invoke.go", tests: workloads,
-		old: `if id, linked := n.outlived(ctx); linked {`, new: `if id, linked := n.outlived(ctx); linked && n == nil {`,
+		old: `if reached && next != ""`, new: `if reached && next == "none"`,
 	},
 	{
 		name: "have an old instance wait asleep for its turn", file: "internal/pool/invoke.go", tests: workloads,
-		old: `		out, err := p.runInstance(ctx, n.id, id, payload)
+		old: `		out, err := p.runInstance(ctx, n.id, speaker, payload)
 		if errors`, new: `		out, err := platform.Outcome{}, error(platform.NotFound)
 		if errors`,
 	},
 	{
 		name: "have nobody take over what all leave at once", file: "internal/pool/leaving.go", tests: workloads,
 		old: `if s != n.ordinary() || !overlapping || driver`, new: `if true || !overlapping || driver`,
+	},
+	{
+		name: "release without a turn", file: "internal/proxy/succession.go", tests: workloads,
+		old: `released = released || p.pool.ReleaseInTurn(node, old)`, new: `p.pool.Release(node, old, pool.ReleaseFor)
+		released = true`,
 	},
 	{
 		name: "give up what nobody can take at once", file: "internal/proxy/drain.go", tests: workloads,
@@ -551,7 +576,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "do not seek an instance that went astray", file: "internal/pool/astray.go", tests: "./internal/pool",
-		old: `if !ok || !n.seeks() {`, new: `if !ok || true {`,
+		old: `if next == "" {`, new: `if true {`,
 	},
 	{
 		name: "seek an instance that is gone for ever", file: "internal/pool/astray.go", tests: "./internal/pool",
