@@ -4,12 +4,8 @@
 package deploy
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
-
-	"sigs.k8s.io/yaml"
 
 	"github.com/infinicache/infinicache/internal/bytesize"
 )
@@ -41,35 +37,3 @@ func ReadFile(path string) ([]byte, error) {
 	}
 	return os.ReadFile(path)
 }
-
-// PlatformOf reads no more of a pool file than the platform's name.
-func PlatformOf(text []byte) (string, error) {
-	var p struct {
-		Platform string `json:"platform"`
-	}
-	if err := yaml.Unmarshal(text, &p); err != nil {
-		return "", err
-	}
-	if p.Platform == "" {
-		return "", errors.New("platform: none given")
-	}
-	return p.Platform, nil
-}
-
-// Fields reads YAML as what it says of each field, in JSON, so that each can be
-// judged for itself. A field that is given twice is an error.
-func Fields(text []byte) (map[string]json.RawMessage, error) {
-	inJSON, err := yaml.YAMLToJSONStrict(text)
-	if err != nil {
-		return nil, err
-	}
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(inJSON, &fields); err != nil {
-		return nil, errors.New("lines such as nodes: 40 wanted, something else given")
-	}
-	return fields, nil
-}
-
-// Decode reads YAML into a struct with JSON tags. A field that is not known, or
-// given twice, is an error.
-func Decode(text []byte, into any) error { return yaml.UnmarshalStrict(text, into) }
