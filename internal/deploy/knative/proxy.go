@@ -90,6 +90,7 @@ func (p *Pool) statefulSet() *unstructured.Unstructured {
 		fmt.Sprintf("--admin=0.0.0.0:%d", adminPort),
 		fmt.Sprintf("--links=0.0.0.0:%d", linksPort),
 		"--advertise=" + p.Advertised(),
+		"--allow-unauthenticated", // the network policy says who may connect
 	}
 	for _, flag := range p.ProxyFlags {
 		args = append(args, flag)
