@@ -6,8 +6,10 @@ package deploy
 import (
 	"fmt"
 	"os"
+	"strconv"
 
 	"github.com/infinicache/infinicache/internal/bytesize"
+	"github.com/infinicache/infinicache/internal/placement"
 )
 
 // Pool is what every pool file has.
@@ -21,6 +23,23 @@ type Pool struct {
 	Nodes int `json:"nodes"`
 	// Memory is what an instance has, in bytes, the program itself included.
 	Memory bytesize.Bytes `json:"memory"`
+	// Shape is auto or the data+parity chunks of every object, as in 10+2; empty
+	// leaves it to the proxy's flags.
+	Shape string `json:"shape,omitempty"`
+}
+
+// CheckShape complains about a shape that is none, and about fewer nodes than one chunk
+// each needs: objects would have other chunks than the file says.
+func (p *Pool) CheckShape(complain func(field, given, allowed string)) {
+	if p.Shape == "" {
+		return
+	}
+	shape, err := placement.ParseShape(p.Shape)
+	if err != nil {
+		complain("shape", p.Shape, fmt.Sprintf("auto, or data+parity chunks like 10+2, %d at most together,", placement.MaxChunks))
+	} else if chunks := shape.Data + shape.Parity; p.Nodes >= 1 && p.Nodes < chunks {
+		complain("nodes", strconv.Itoa(p.Nodes), fmt.Sprintf("%d or more with shape %s", chunks, p.Shape))
+	}
 }
 
 // maxFile bounds a pool file, in bytes.

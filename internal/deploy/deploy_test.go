@@ -8,7 +8,7 @@ import (
 func TestDecode(t *testing.T) {
 	var p Pool
 	text := []byte("platform: lambda\nprefix: cache-\nnodes: 4\nmemory: 256MiB\n")
-	if faults, err := Decode(text, &p, Strict); err != nil || len(faults) > 0 || p != (Pool{"lambda", "cache-", 4, 256 << 20}) {
+	if faults, err := Decode(text, &p, Strict); err != nil || len(faults) > 0 || p != (Pool{Platform: "lambda", Prefix: "cache-", Nodes: 4, Memory: 256 << 20}) {
 		t.Errorf("Decode = %+v, %v, %v", p, faults, err)
 	}
 	for bad, want := range map[string]string{
@@ -39,6 +39,23 @@ func TestPlatformOf(t *testing.T) {
 	} {
 		if _, err := PlatformOf([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", text, err, want)
+		}
+	}
+}
+
+func TestCheckShape(t *testing.T) {
+	for _, c := range []struct {
+		nodes       int
+		shape, want string
+	}{
+		{1, "", ""}, {1, "auto", ""}, {6, "4+2", ""}, {0, "4+2", ""}, // of no nodes at all others complain
+		{5, "4+2", "nodes 5 6 or more with shape 4+2"}, {5, "4-2", "shape 4-2 auto, or data+parity chunks like 10+2, 64 at most together,"},
+	} {
+		got := ""
+		p := Pool{Nodes: c.nodes, Shape: c.shape}
+		p.CheckShape(func(field, given, allowed string) { got += field + " " + given + " " + allowed })
+		if got != c.want {
+			t.Errorf("%d nodes and shape %q: %q, want %q", c.nodes, c.shape, got, c.want)
 		}
 	}
 }

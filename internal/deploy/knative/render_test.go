@@ -146,7 +146,7 @@ func TestProxyReadsItsFile(t *testing.T) {
 func TestFingerprint(t *testing.T) {
 	before := load(t, "small.yaml").fingerprint()
 	for name, change := range map[string]func(*Pool){
-		"nodes": func(p *Pool) { p.Nodes++ }, "memory": func(p *Pool) { p.Memory *= 2 },
+		"nodes": func(p *Pool) { p.Nodes++ }, "memory": func(p *Pool) { p.Memory *= 2 }, "shape": func(p *Pool) { p.Shape = "1+1" },
 		"keep": func(p *Pool) { p.Keep = Warm }, "window": func(p *Pool) { p.Window.Duration += time.Second },
 		"gateway": func(p *Pool) { p.Gateway = "http://10.0.0.1" }, "links": func(p *Pool) { p.Links = Dial },
 	} {
@@ -254,6 +254,9 @@ line 11: cloudRun.net: no such field`
 	_, err = Decode([]byte("nodes: 4\nmemory: 1GiB\nnodes: 5\n"))
 	if want := "line 3: nodes: given twice, once allowed"; fmt.Sprint(err) != want {
 		t.Errorf("a field given twice: %v, want %s", err, want)
+	}
+	if _, err := Decode([]byte("nodes: 5\nshape: 4+2\n")); err == nil || !strings.Contains(err.Error(), `nodes: "5" given, 6 or more with shape 4+2 allowed`) {
+		t.Errorf("fewer nodes than chunks: %v", err)
 	}
 	for _, number := range []string{"cpu: 1", "namespace: 123456", "labels: {team: 42}"} {
 		if _, err := Decode([]byte(number)); err == nil || strings.Contains(err.Error(), "line") {

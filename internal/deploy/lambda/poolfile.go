@@ -172,6 +172,7 @@ func (p *Pool) check(c *complaints) {
 	if p.Nodes < 1 || p.Nodes > MaxNodes {
 		c.add("nodes", "%d given, 1 to %d allowed", p.Nodes, MaxNodes)
 	}
+	p.CheckShape(func(field, given, allowed string) { c.add(field, "%q given, %s allowed", given, allowed) })
 	if p.Memory < minMemory || p.Memory > maxMemory || p.Memory%(1<<20) != 0 {
 		c.add("memory", "%v given, whole MiB from %s to %s allowed", p.Memory, bytesize.Format(minMemory), bytesize.Format(maxMemory))
 	}

@@ -111,6 +111,7 @@ func TestLoadBounds(t *testing.T) {
 		{"memory: 10241MiB", "memory:"}, {"memory: 128.5MiB", "memory:"}, {"memory: much", "memory:"}, {"memory: [1]", "memory:"},
 		{"timeout: 901s", "timeout:"}, {"timeout: 1500ms", "timeout:"}, {"timeout: 900", "timeout:"}, {"timeout: 0s", "timeout:"},
 		{"nodes: 0", "nodes:"}, {"nodes: 4097", "nodes:"}, {"nodes: 4\nnodes: 5", "line 7: nodes: given twice, once allowed"},
+		{"shape: 4+1", `nodes: "4" given, 5 or more with shape 4+1 allowed`}, {"shape: some", `shape: "some" given, auto, or data+parity`},
 		{"prefix: __-", "prefix:"}, {"prefix: ''", "prefix:"}, {"prefix: " + strings.Repeat("x", 55), "prefix:"},
 		{"nodez: 4", "nodez: no such field"}, {"vpc: {subnets: [subnet-1]}", "vpc:"}, {"proxy: ':80'", "proxy:"}, {"proxy: a:0", "proxy:"},
 		{"role: arn:aws:iam::12:role/x", "role:"}, {"tags: {a: '%'}", "tags.a:"}, {"\t:", "found a tab"},
