@@ -15,7 +15,8 @@ import (
 // ready. New nodes come first and leaving ones go last, so that the proxy never has a
 // node without a service. Services whose pods are replaced are updated a few at once,
 // drained before, and the proxy is not restarted while pods of earlier revisions may
-// still have something to hand over, which they can only with its help. After a
+// still have something to hand over, which they can only with its help. Whether it can
+// be replaced at all is tried before anything is changed. After a
 // failure, plan and apply again: what is done is not done twice.
 func (d *Deployer) Apply(ctx context.Context, plan *Plan) error {
 	var before, create, roll, after, leave []step
@@ -31,6 +32,11 @@ func (d *Deployer) Apply(ctx context.Context, plan *Plan) error {
 			after = append(after, s)
 		default:
 			before = append(before, s)
+		}
+	}
+	if slices.ContainsFunc(after, step.restartsProxy) {
+		if err := d.tryProxy(ctx); err != nil {
+			return err
 		}
 	}
 	if err := d.applyAll(ctx, append(before, create...)); err != nil {

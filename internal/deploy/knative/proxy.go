@@ -72,14 +72,8 @@ func (p *Pool) Advertised() string {
 	return fmt.Sprintf("%s.%s.svc.%s:%d", p.linksName(), p.Namespace, p.ClusterDomain, linksPort)
 }
 
-func (p *Pool) statefulSet() *unstructured.Unstructured {
-	ports := l{}
-	for _, port := range []struct {
-		name   string
-		number int
-	}{{"client", clientPort}, {"redis", redisPort}, {"admin", adminPort}, {"links", linksPort}} {
-		ports = append(ports, m{"name": port.name, "containerPort": port.number, "protocol": "TCP"})
-	}
+// proxyArgs is the proxy's command line.
+func (p *Pool) proxyArgs() l {
 	args := l{
 		"proxy",
 		"--pool=" + poolDir + "/" + poolFile,
@@ -95,13 +89,24 @@ func (p *Pool) statefulSet() *unstructured.Unstructured {
 	for _, flag := range p.ProxyFlags {
 		args = append(args, flag)
 	}
+	return args
+}
+
+func (p *Pool) statefulSet() *unstructured.Unstructured {
+	ports := l{}
+	for _, port := range []struct {
+		name   string
+		number int
+	}{{"client", clientPort}, {"redis", redisPort}, {"admin", adminPort}, {"links", linksPort}} {
+		ports = append(ports, m{"name": port.name, "containerPort": port.number, "protocol": "TCP"})
+	}
 	probe := func(path string, failures int) m {
 		return m{"httpGet": m{"path": path, "port": "admin"}, "periodSeconds": 5, "failureThreshold": failures}
 	}
 	container := m{
 		"name":  partProxy,
 		"image": p.ProxyImage,
-		"args":  args,
+		"args":  p.proxyArgs(),
 		"ports": ports,
 		"env":   l{m{"name": "GOMEMLIMIT", "value": memoryLimit(p.ProxyMemory)}},
 		"resources": m{
