@@ -1,6 +1,7 @@
 package knative
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -79,8 +80,12 @@ func TestCheckFinds(t *testing.T) {
 		"evicted": {func(s *apiServer, _ *Pool) {
 			s.put(podPath, pod(m{"phase": "Failed", "reason": "Evicted", "message": "low on memory"}))
 		}, []string{"failure: pods of nodes: pod p: Evicted: low on memory", "keep less"}},
-		"crashing":       {func(s *apiServer, _ *Pool) { s.put(podPath, pod(crashing)) }, []string{"failure: pods of nodes: pod p: OOMKilled: node ended with code 137", "raise memory"}},
-		"pending silent": {spoilPending, []string{"failure: pods of nodes: pod p: FailedMount: no such volume"}},
+		"left of a bad revision": {func(s *apiServer, _ *Pool) { spoilRevision(s, "cache-0-00002") }, []string{
+			"warning: pods of nodes: pod p is left of revision cache-0-00002", "ErrImagePull", "kubectl -n default delete revision cache-0-00002",
+		}},
+		"of the revision to come": {func(s *apiServer, _ *Pool) { spoilRevision(s, "cache-0-00004") }, []string{"failure: pods of nodes: pod p: ErrImagePull"}},
+		"crashing":                {func(s *apiServer, _ *Pool) { s.put(podPath, pod(crashing)) }, []string{"failure: pods of nodes: pod p: OOMKilled: node ended with code 137", "raise memory"}},
+		"pending silent":          {spoilPending, []string{"failure: pods of nodes: pod p: FailedMount: no such volume"}},
 		"unready": {func(s *apiServer, _ *Pool) {
 			u := &unstructured.Unstructured{Object: m{"status": m{"conditions": l{m{"type": "Ready", "status": "False", "reason": "Gone"}}}}}
 			u.SetLabels(map[string]string{PoolLabel: "cache", NodeLabel: "1"})
@@ -137,4 +142,44 @@ func spoilPending(s *apiServer, _ *Pool) {
 		"name": "p", "labels": m{PoolLabel: "cache", partLabel: partNode},
 	}, "status": m{"phase": "Pending"}})
 	s.put("/api/v1/namespaces/default/events/e", m{"kind": "Event", "apiVersion": "v1", "metadata": m{"name": "e"}, "reason": "FailedMount", "message": "no such volume"})
+}
+
+// spoilRevision has a pod of a revision that cannot be pulled, where the service leads to
+// the third and makes the fourth.
+func spoilRevision(s *apiServer, revision string) {
+	s.put(knativePath+"cache-0", m{"kind": "Service", "apiVersion": servingV1, "metadata": m{
+		"name": "cache-0", "labels": m{PoolLabel: "cache", NodeLabel: "0"},
+	}, "status": m{"conditions": l{m{"type": "Ready", "status": "True"}}, "latestReadyRevisionName": "cache-0-00003", "latestCreatedRevisionName": "cache-0-00004"}})
+	s.put("/api/v1/namespaces/default/pods/p", m{"kind": "Pod", "apiVersion": "v1", "metadata": m{
+		"name": "p", "labels": m{PoolLabel: "cache", partLabel: partNode, NodeLabel: "0", revisionLabel: revision},
+	}, "status": m{"phase": "Pending", "containerStatuses": l{m{"name": partNode, "state": m{"waiting": m{"reason": "ErrImagePull"}}}}}})
+}
+
+// TestLeftPodsDoNotCount sees that pods of revisions that never became ready are neither
+// taken for nodes that run nor waited for.
+func TestLeftPodsDoNotCount(t *testing.T) {
+	s := newAPIServer(t)
+	furnish(s)
+	spoilRevision(s, "cache-0-00002")
+	for i, state := range []m{{"waiting": m{"reason": "CrashLoopBackOff"}}, {"running": m{}}} {
+		name := fmt.Sprintf("q%d", i)
+		s.put("/api/v1/namespaces/default/pods/"+name, m{"kind": "Pod", "apiVersion": "v1", "metadata": m{
+			"name": name, "labels": m{PoolLabel: "cache", partLabel: partNode, NodeLabel: "0", revisionLabel: "cache-0-00001"},
+		}, "status": m{"phase": "Running", "containerStatuses": l{m{"name": "queue-proxy", "state": m{"running": m{}}}, m{"name": partNode, "state": state}}}})
+	}
+	spoilQuota(s, nil) // has 512 MiB left, of which each node takes all
+	d := deployerFor(t, s, load(t, "small.yaml"), nil)
+	earlier, err := d.earlierPods(t.Context())
+	if err != nil || !slices.Equal(earlier, []string{"q1"}) {
+		t.Errorf("pods that are waited for: %v, %v, want the one that runs", earlier, err)
+	}
+	var f findings
+	if d.checkQuotas(t.Context(), &f); len(f) != 1 || f[0].Level != OK {
+		t.Errorf("one node without a pod, and room for one: %v", f)
+	}
+	d.pool.Nodes = 3
+	f = nil
+	if d.checkQuotas(t.Context(), &f); len(f) != 1 || f[0].Level != Failure || !strings.Contains(f[0].What, "the 2 nodes") {
+		t.Errorf("two nodes without a pod, and room for one: %v", f)
+	}
 }
