@@ -239,40 +239,6 @@ func (d *Deployer) checkMachines(ctx context.Context, f *findings) {
 	}
 }
 
-// checkVolume looks where the proxy's volume comes from.
-func (d *Deployer) checkVolume(ctx context.Context, f *findings) {
-	const about = "volume"
-	claim, err := d.cluster.get(ctx, claims, d.pool.Namespace, d.pool.claimName())
-	if err != nil {
-		f.unseen(about, err)
-		return
-	}
-	if claim != nil {
-		if phase, _, _ := unstructured.NestedString(claim.Object, "status", "phase"); phase == "Bound" {
-			f.ok(about, "claim %s is bound", claim.GetName())
-			return
-		}
-	}
-	class := d.pool.StorageClass
-	all, err := d.cluster.list(ctx, storageClasses, "", "")
-	if err != nil {
-		f.unseen(about, err)
-		return
-	}
-	for i := range all {
-		standard := all[i].GetAnnotations()["storageclass.kubernetes.io/is-default-class"] == "true"
-		if all[i].GetName() == class || class == "" && standard {
-			f.ok(about, "storage class %s", all[i].GetName())
-			return
-		}
-	}
-	what := "the cluster has no storage class " + class
-	if class == "" {
-		what = "the cluster has no default storage class"
-	}
-	f.bad(Failure, about, "name one in storageClass (kubectl get storageclass), or make the claim "+d.pool.claimName()+", with the label "+d.pool.mine()+", and a volume that it binds", "%s", what)
-}
-
 // checkNodes looks at the nodes that are deployed, and at their pods.
 func (d *Deployer) checkNodes(ctx context.Context, f *findings) {
 	const about = "nodes"

@@ -5,7 +5,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
@@ -65,18 +67,26 @@ func TestCheckFinds(t *testing.T) {
 		spoil func(s *apiServer, p *Pool)
 		want  []string // in one finding
 	}{
-		"no cluster":    {func(s *apiServer, _ *Pool) { s.refuse = always("/version") }, []string{"failure: cluster: not reachable"}},
-		"no Knative":    {func(s *apiServer, _ *Pool) { s.refuse = always("/apis/serving.knative.dev/v1") }, []string{"failure: Knative Serving", "install"}},
-		"no namespace":  {func(_ *apiServer, p *Pool) { p.Namespace = "missing" }, []string{"failure: namespace", "kubectl create namespace missing"}},
-		"no permission": {func(s *apiServer, _ *Pool) { s.forbidden = []string{"patch configmaps"} }, []string{"failure: permissions: you may not patch configmaps", "--policy"}},
-		"no spreading":  {func(s *apiServer, _ *Pool) { configure(s, "config-features", m{}) }, []string{"warning: spread", "is left out", "kubectl -n knative-serving patch"}},
-		"no spread":     {func(s *apiServer, p *Pool) { p.Spread = Required; configure(s, "config-features", m{}) }, []string{"failure: spread", "which is disabled", "kubectl -n knative-serving patch"}},
-		"long timeout":  {func(_ *apiServer, p *Pool) { p.Timeout.Duration *= 6 }, []string{"failure: timeout: timeout: 30m0s is above", "600", `"1800"`}},
-		"asleep":        {func(s *apiServer, p *Pool) { p.StartAsleep = true; configure(s, "config-autoscaler", m{}) }, []string{"failure: startAsleep", "allow-zero-initial-scale"}},
-		"one machine":   {func(s *apiServer, _ *Pool) { delete(s.objects, "/api/v1/nodes/two") }, []string{"warning: machines: all nodes share one machine"}},
-		"no volume":     {func(_ *apiServer, p *Pool) { p.StorageClass = "slow" }, []string{"failure: volume: the cluster has no storage class slow"}},
-		"not deployed":  {func(*apiServer, *Pool) {}, []string{"warning: nodes: 0 of 2 are deployed"}},
-		"quota":         {spoilQuota, []string{"failure: quota: quota q has 1Gi of 1536Mi in use", "2 nodes"}},
+		"no cluster":            {func(s *apiServer, _ *Pool) { s.refuse = always("/version") }, []string{"failure: cluster: not reachable"}},
+		"no Knative":            {func(s *apiServer, _ *Pool) { s.refuse = always("/apis/serving.knative.dev/v1") }, []string{"failure: Knative Serving", "install"}},
+		"no namespace":          {func(_ *apiServer, p *Pool) { p.Namespace = "missing" }, []string{"failure: namespace", "kubectl create namespace missing"}},
+		"no permission":         {func(s *apiServer, _ *Pool) { s.forbidden = []string{"patch configmaps"} }, []string{"failure: permissions: you may not patch configmaps", "--policy"}},
+		"no spreading":          {func(s *apiServer, _ *Pool) { configure(s, "config-features", m{}) }, []string{"warning: spread", "is left out", "kubectl -n knative-serving patch"}},
+		"no spread":             {func(s *apiServer, p *Pool) { p.Spread = Required; configure(s, "config-features", m{}) }, []string{"failure: spread", "which is disabled", "kubectl -n knative-serving patch"}},
+		"long timeout":          {func(_ *apiServer, p *Pool) { p.Timeout.Duration *= 6 }, []string{"failure: timeout: timeout: 30m0s is above", "600", `"1800"`}},
+		"asleep":                {func(s *apiServer, p *Pool) { p.StartAsleep = true; configure(s, "config-autoscaler", m{}) }, []string{"failure: startAsleep", "allow-zero-initial-scale"}},
+		"one machine":           {func(s *apiServer, _ *Pool) { delete(s.objects, "/api/v1/nodes/two") }, []string{"warning: machines: all nodes share one machine"}},
+		"no volume":             {func(_ *apiServer, p *Pool) { p.StorageClass = "slow" }, []string{"warning: volume: the cluster has no storage class slow: there has to be a volume of slow, ReadWriteOnce, 1Gi or more", "infinicache.dev/pool=cache"}},
+		"no default class":      {func(s *apiServer, _ *Pool) { delete(s.objects, classPath+"fast") }, []string{"warning: volume: the cluster has no default storage class: there has to be a volume of no class"}},
+		"no provisioner":        {func(s *apiServer, _ *Pool) { class(s, m{"provisioner": noProvisioner}) }, []string{"warning: volume: storage class fast makes no volumes: there has to be a volume of fast"}},
+		"claim without class":   {func(s *apiServer, _ *Pool) { claim(s, "Pending", m{"storageClassName": ""}) }, []string{"warning: volume: the claim asks for no storage class"}},
+		"claim not provisioned": {func(s *apiServer, _ *Pool) { claim(s, "Pending", m{"storageClassName": "fast"}) }, []string{"warning: volume: claim journal-cache-proxy-0 is not bound: storage class fast", "describe"}},
+		"claim lost":            {func(s *apiServer, _ *Pool) { claim(s, "Lost", m{}) }, []string{"failure: volume: claim journal-cache-proxy-0 has lost its volume"}},
+		"claim deleted": {func(s *apiServer, _ *Pool) {
+			claim(s, "Bound", m{}).SetDeletionTimestamp(&metav1.Time{Time: time.Now()})
+		}, []string{"failure: volume: claim journal-cache-proxy-0 is being deleted"}},
+		"not deployed": {func(*apiServer, *Pool) {}, []string{"warning: nodes: 0 of 2 are deployed"}},
+		"quota":        {spoilQuota, []string{"failure: quota: quota q has 1Gi of 1536Mi in use", "2 nodes"}},
 		"evicted": {func(s *apiServer, _ *Pool) {
 			s.put(podPath, pod(m{"phase": "Failed", "reason": "Evicted", "message": "low on memory"}))
 		}, []string{"failure: pods of nodes: pod p: Evicted: low on memory", "keep less"}},
@@ -181,5 +191,42 @@ func TestLeftPodsDoNotCount(t *testing.T) {
 	f = nil
 	if d.checkQuotas(t.Context(), &f); len(f) != 1 || f[0].Level != Failure || !strings.Contains(f[0].What, "the 2 nodes") {
 		t.Errorf("two nodes without a pod, and room for one: %v", f)
+	}
+}
+
+const classPath = "/apis/storage.k8s.io/v1/storageclasses/"
+
+// class has the default storage class be another one.
+func class(s *apiServer, fields m) {
+	s.put(classPath+"fast", merge(s.objects[classPath+"fast"].server, fields))
+}
+
+// claim makes the proxy's.
+func claim(s *apiServer, phase string, spec m) *unstructured.Unstructured {
+	const path = "/api/v1/namespaces/default/persistentvolumeclaims/journal-cache-proxy-0"
+	s.put(path, m{
+		"kind": "PersistentVolumeClaim", "apiVersion": "v1", "metadata": m{"name": "journal-cache-proxy-0"}, "spec": spec, "status": m{"phase": phase},
+	})
+	return &unstructured.Unstructured{Object: s.objects[path].server}
+}
+
+// TestVolumesThatComeLater sees that nothing is said against a claim that is bound when the
+// proxy's pod is there.
+func TestVolumesThatComeLater(t *testing.T) {
+	for name, spoil := range map[string]func(s *apiServer){
+		"none yet": func(s *apiServer) { class(s, m{"provisioner": "p", "volumeBindingMode": "WaitForFirstConsumer"}) },
+		"pending": func(s *apiServer) {
+			class(s, m{"volumeBindingMode": "WaitForFirstConsumer"})
+			claim(s, "Pending", m{"storageClassName": "fast"})
+		},
+		"bound by hand": func(s *apiServer) { delete(s.objects, classPath+"fast"); claim(s, "Bound", m{"storageClassName": ""}) },
+	} {
+		s := newAPIServer(t)
+		furnish(s)
+		spoil(s)
+		var f findings
+		if deployerFor(t, s, load(t, "small.yaml"), nil).checkVolume(t.Context(), &f); len(f) != 1 || f[0].Level != OK {
+			t.Errorf("%s: %v", name, f)
+		}
 	}
 }
