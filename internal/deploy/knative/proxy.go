@@ -100,8 +100,8 @@ func (p *Pool) statefulSet() *unstructured.Unstructured {
 	}{{"client", clientPort}, {"redis", redisPort}, {"admin", adminPort}, {"links", linksPort}} {
 		ports = append(ports, m{"name": port.name, "containerPort": port.number, "protocol": "TCP"})
 	}
-	probe := func(path string, failures int) m {
-		return m{"httpGet": m{"path": path, "port": "admin"}, "periodSeconds": 5, "failureThreshold": failures}
+	probe := func(path string, period, failures int) m {
+		return m{"httpGet": m{"path": path, "port": "admin"}, "periodSeconds": period, "failureThreshold": failures}
 	}
 	container := m{
 		"name":  partProxy,
@@ -113,10 +113,11 @@ func (p *Pool) statefulSet() *unstructured.Unstructured {
 			"requests": m{"cpu": p.ProxyCPU, "memory": quantity(p.ProxyMemory)},
 			"limits":   m{"memory": quantity(p.ProxyMemory)},
 		},
-		// A large journal takes its time before the admin door opens.
-		"startupProbe":    probe("/healthz", 60),
-		"livenessProbe":   probe("/healthz", 6),
-		"readinessProbe":  probe("/readyz", 1),
+		// A large journal takes its time before the admin door opens. Until the probes
+		// have seen it nobody reaches the proxy, so they look often.
+		"startupProbe":    probe("/healthz", 1, 300),
+		"livenessProbe":   probe("/healthz", 5, 6),
+		"readinessProbe":  probe("/readyz", 1, 3),
 		"securityContext": confined(),
 		"volumeMounts": l{
 			m{"name": "pool", "mountPath": poolDir, "readOnly": true},
