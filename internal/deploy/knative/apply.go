@@ -34,7 +34,8 @@ func (d *Deployer) Apply(ctx context.Context, plan *Plan) error {
 			before = append(before, s)
 		}
 	}
-	if slices.ContainsFunc(after, step.restartsProxy) {
+	replaced := slices.ContainsFunc(after, step.restartsProxy)
+	if replaced {
 		if err := d.tryProxy(ctx); err != nil {
 			return err
 		}
@@ -54,7 +55,7 @@ func (d *Deployer) Apply(ctx context.Context, plan *Plan) error {
 	if err := d.drainLeaving(ctx, leave); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(after, step.restartsProxy) {
+	if replaced {
 		if err := d.awaitHandover(ctx); err != nil {
 			return err
 		}

@@ -103,6 +103,7 @@ func TestProxyWithoutImage(t *testing.T) {
 	began = time.Now()
 	p.deploy()
 	report(t, "proxy replaced after a trial", "%v", time.Since(began).Round(time.Second))
+	p.connect()
 	if s := p.status(); s.Epoch <= epoch {
 		t.Errorf("epoch %d, want another proxy than that of %d", s.Epoch, epoch)
 	}
