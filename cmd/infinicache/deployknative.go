@@ -49,6 +49,9 @@ updated --at-once at a time, each waited for until it is ready. Ask for the door
 and give --admin 127.0.0.1:9378. With --undrained they are not: then the proxy has old
 pods hand over to new ones as long as both are there, and what is left is lost.
 
+What is to replace the proxy is tried beside it before anything is changed: an image
+that is missing, or does not know a flag, ends the deployment there.
+
 What the pool file says, what each way to keep memory costs, and how Cloud Run is
 used, is in docs/kubernetes.md. The cluster is that of the current context of
 KUBECONFIG, or of --context.

@@ -14,6 +14,8 @@ import (
 	deployknative "github.com/infinicache/infinicache/internal/deploy/knative"
 	deploylambda "github.com/infinicache/infinicache/internal/deploy/lambda"
 	"github.com/infinicache/infinicache/internal/emulator"
+	"github.com/infinicache/infinicache/internal/object"
+	"github.com/infinicache/infinicache/internal/placement"
 	"github.com/infinicache/infinicache/internal/platform"
 	"github.com/infinicache/infinicache/internal/platform/knative"
 	"github.com/infinicache/infinicache/internal/platform/lambda"
@@ -30,9 +32,10 @@ type driver interface {
 // deployment is what a pool file tells the proxy of its pool.
 type deployment struct {
 	functions
-	tariff    string // name of the price list that counts there
-	advertise string // where instances dial the proxy; may be empty
-	direct    bool   // the proxy dials instances
+	shape     object.Shape // of the file; placement.Auto, too, if it has none
+	tariff    string       // name of the price list that counts there
+	advertise string       // where instances dial the proxy; may be empty
+	direct    bool         // the proxy dials instances
 	keep      keeping
 
 	// connect makes the driver. endpoint is another than the platform's own; it may
@@ -62,15 +65,21 @@ func readDeployment(path string) (*deployment, error) {
 		if err != nil {
 			return nil, err
 		}
-		return onLambda(pool), nil
+		return onLambda(pool).shaped(pool.Shape), nil
 	case deployknative.Platform:
 		pool, err := deployknative.Decode(text)
 		if err != nil {
 			return nil, err
 		}
-		return onKnative(pool), nil
+		return onKnative(pool).shaped(pool.Shape), nil
 	}
 	return nil, fmt.Errorf("platform: %q given, %s or %s allowed", name, deploylambda.Platform, deployknative.Platform)
+}
+
+// shaped takes the shape of a pool file that is checked.
+func (d *deployment) shaped(text string) *deployment {
+	d.shape, _ = placement.ParseShape(text)
+	return d
 }
 
 func onLambda(pool deploylambda.Pool) *deployment {
@@ -175,6 +184,9 @@ func (c *systemConfig) declarePool(f *flags, p *proxyConfig) {
 			return
 		}
 		c.functions, p.deployed = d.functions, d
+		if !changed("shape") {
+			p.shape = d.shape
+		}
 		if !changed("platform") {
 			p.platform = ""
 		}

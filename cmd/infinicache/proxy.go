@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/infinicache/infinicache/internal/object"
+	"github.com/infinicache/infinicache/internal/placement"
 	"github.com/infinicache/infinicache/internal/pool"
 	"github.com/infinicache/infinicache/internal/pricing"
 )
@@ -63,6 +64,9 @@ func (c *proxyConfig) declare(f *flags, fn *functions) {
 	add(f, &c.limits.DollarsPerHour, "max-dollars", real(0, math.Inf(1), false), "what sessions may cost in an hour, by --price (default: no limit)")
 	f.cmd.Flags().StringVar(&c.sealing, encryptionFlag, "", "`FILE` with the key, of 32 bytes, by which Redis values are encrypted for nodes, made if it is missing (default: they are not)")
 	f.together(func() {
+		if chunks := c.shape.Data + c.shape.Parity; fn.nodes < chunks {
+			f.complain("--shape: %s given with %d nodes, which needs %d", placement.FormatShape(c.shape), fn.nodes, chunks)
+		}
 		if _, err := c.linger.On(c.price.Plan(fn.memory), fn.memory); err != nil {
 			f.complain("--linger: %v given with --price %s: %w", c.linger, c.price.Name, err)
 		}

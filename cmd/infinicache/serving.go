@@ -15,8 +15,11 @@ type servingConfig struct {
 	admin               string // address to listen at
 	seed                uint64
 	logLevel, logFormat string
+	unauthenticated     bool // it is known that doors ask nobody who they are
 	untilEOF            bool
 }
+
+const unauthenticatedFlag = "allow-unauthenticated"
 
 func defaultServing() servingConfig {
 	return servingConfig{admin: defaultAdmin, logLevel: "info", logFormat: "text"}
@@ -27,6 +30,7 @@ func (c *servingConfig) declare(f *flags) {
 	add(f, &c.seed, "seed", seed(), "make what is random repeatable; 0 for another one each time")
 	add(f, &c.logLevel, "log-level", choice("debug", "info", "warn", "error"), "least important messages to log")
 	add(f, &c.logFormat, "log-format", choice("text", "json"), "form of the log")
+	f.cmd.Flags().BoolVar(&c.unauthenticated, unauthenticatedFlag, false, "do not warn of doors that other machines reach: something else, such as a network policy, keeps strangers out")
 	f.cmd.Flags().BoolVar(&c.untilEOF, "until-eof", false, "end, too, when standard input ends")
 	_ = f.cmd.Flags().MarkHidden("until-eof")
 }

@@ -171,16 +171,20 @@ func (s *system) where() string {
 }
 
 // warnOfStrangers tells of doors that other machines can reach and that have no
-// password. Node links have one.
+// password, unless that is known. Node links have one.
 func (s *system) warnOfStrangers() {
 	if r := s.reign; r != nil && s.cfg.proxy.direct() && r.identity == nil {
 		s.log.Warn("invocations are not signed without TLS: whoever reaches a node can take what it holds")
 	}
+	var open []any
 	for _, p := range s.places() {
 		at, ok := p.door.Addr().(*net.TCPAddr)
 		if ok && !at.IP.IsLoopback() && p.name != "links" {
-			s.log.Warn("a door without a password is open to other machines", "door", p.name, "address", at)
+			open = append(open, p.name, at)
 		}
+	}
+	if len(open) > 0 && !s.cfg.unauthenticated {
+		s.log.Warn("doors without a password are open to other machines; say --"+unauthenticatedFlag+" if the network keeps strangers out", open...)
 	}
 }
 

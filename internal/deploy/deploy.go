@@ -4,14 +4,12 @@
 package deploy
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
-
-	"sigs.k8s.io/yaml"
+	"strconv"
 
 	"github.com/infinicache/infinicache/internal/bytesize"
+	"github.com/infinicache/infinicache/internal/placement"
 )
 
 // Pool is what every pool file has.
@@ -25,6 +23,23 @@ type Pool struct {
 	Nodes int `json:"nodes"`
 	// Memory is what an instance has, in bytes, the program itself included.
 	Memory bytesize.Bytes `json:"memory"`
+	// Shape is auto or the data+parity chunks of every object, as in 10+2; empty
+	// leaves it to the proxy's flags.
+	Shape string `json:"shape,omitempty"`
+}
+
+// CheckShape complains about a shape that is none, and about fewer nodes than one chunk
+// each needs: objects would have other chunks than the file says.
+func (p *Pool) CheckShape(complain func(field, given, allowed string)) {
+	if p.Shape == "" {
+		return
+	}
+	shape, err := placement.ParseShape(p.Shape)
+	if err != nil {
+		complain("shape", p.Shape, fmt.Sprintf("auto, or data+parity chunks like 10+2, %d at most together,", placement.MaxChunks))
+	} else if chunks := shape.Data + shape.Parity; p.Nodes >= 1 && p.Nodes < chunks {
+		complain("nodes", strconv.Itoa(p.Nodes), fmt.Sprintf("%d or more with shape %s", chunks, p.Shape))
+	}
 }
 
 // maxFile bounds a pool file, in bytes.
@@ -41,35 +56,3 @@ func ReadFile(path string) ([]byte, error) {
 	}
 	return os.ReadFile(path)
 }
-
-// PlatformOf reads no more of a pool file than the platform's name.
-func PlatformOf(text []byte) (string, error) {
-	var p struct {
-		Platform string `json:"platform"`
-	}
-	if err := yaml.Unmarshal(text, &p); err != nil {
-		return "", err
-	}
-	if p.Platform == "" {
-		return "", errors.New("platform: none given")
-	}
-	return p.Platform, nil
-}
-
-// Fields reads YAML as what it says of each field, in JSON, so that each can be
-// judged for itself. A field that is given twice is an error.
-func Fields(text []byte) (map[string]json.RawMessage, error) {
-	inJSON, err := yaml.YAMLToJSONStrict(text)
-	if err != nil {
-		return nil, err
-	}
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(inJSON, &fields); err != nil {
-		return nil, errors.New("lines such as nodes: 40 wanted, something else given")
-	}
-	return fields, nil
-}
-
-// Decode reads YAML into a struct with JSON tags. A field that is not known, or
-// given twice, is an error.
-func Decode(text []byte, into any) error { return yaml.UnmarshalStrict(text, into) }

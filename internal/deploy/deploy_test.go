@@ -5,22 +5,58 @@ import (
 	"testing"
 )
 
-func TestDecodeIsStrict(t *testing.T) {
+func TestDecode(t *testing.T) {
 	var p Pool
 	text := []byte("platform: lambda\nprefix: cache-\nnodes: 4\nmemory: 256MiB\n")
-	if err := Decode(text, &p); err != nil || p != (Pool{"lambda", "cache-", 4, 256 << 20}) {
-		t.Errorf("Decode = %+v, %v", p, err)
+	if faults, err := Decode(text, &p, Strict); err != nil || len(faults) > 0 || p != (Pool{Platform: "lambda", Prefix: "cache-", Nodes: 4, Memory: 256 << 20}) {
+		t.Errorf("Decode = %+v, %v, %v", p, faults, err)
 	}
-	if name, err := PlatformOf(text); err != nil || name != "lambda" {
-		t.Errorf("PlatformOf = %q, %v", name, err)
-	}
-	for _, bad := range []string{"nodez: 4", "nodes: 4\nnodes: 5", "memory: much", "nodes: [1]", "\t:"} {
-		if err := Decode([]byte(bad), &Pool{}); err == nil {
-			t.Errorf("%q is accepted", bad)
+	for bad, want := range map[string]string{
+		"nodez: 4": "line 1: nodez: no such field", "# n\n'nodes' : [1]": "line 2: nodes: a list given, a whole number allowed", "{nodes: x}": `nodes: "x" given, a whole number allowed`,
+		"nodes: 4\nnodes: 5": "line 2: nodes: given twice, once allowed", "memory: much": `line 1: memory: "much" given, a number of bytes like 256MiB allowed`,
+		"\t:": "cannot start any token", "[nodes]": "lines such as", "prefix: 5": "line 1: prefix: 5 given, a text allowed; if it is meant, put it in quotes",
+	} {
+		faults, err := Decode([]byte(bad), &Pool{}, Strict)
+		for _, fault := range faults {
+			err = fault
+		}
+		if err == nil || !strings.Contains(err.Error(), want) || len(faults) > 1 {
+			t.Errorf("%q: %v, want %s", bad, err, want)
 		}
 	}
-	if _, err := PlatformOf([]byte("nodes: 3")); err == nil {
-		t.Error("a file without platform has one")
+	if faults, err := Decode([]byte("prefix: 5"), &p, Plain); err != nil || len(faults) > 0 || p.Prefix != "5" {
+		t.Errorf("a number as a text, read plainly: %+v, %v, %v", p, faults, err)
+	}
+}
+
+func TestPlatformOf(t *testing.T) {
+	if name, err := PlatformOf([]byte("nodes: 4\nplatform: lambda\n")); err != nil || name != "lambda" {
+		t.Errorf("PlatformOf = %q, %v", name, err)
+	}
+	for text, want := range map[string]string{
+		"nodes: 3": "platform: none given", "platform: [a]": "line 1: platform: a list given", "platform:": "platform: none given",
+		"platform: a\nplatform: b": "line 2: platform: given twice",
+	} {
+		if _, err := PlatformOf([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", text, err, want)
+		}
+	}
+}
+
+func TestCheckShape(t *testing.T) {
+	for _, c := range []struct {
+		nodes       int
+		shape, want string
+	}{
+		{1, "", ""}, {1, "auto", ""}, {6, "4+2", ""}, {0, "4+2", ""}, // of no nodes at all others complain
+		{5, "4+2", "nodes 5 6 or more with shape 4+2"}, {5, "4-2", "shape 4-2 auto, or data+parity chunks like 10+2, 64 at most together,"},
+	} {
+		got := ""
+		p := Pool{Nodes: c.nodes, Shape: c.shape}
+		p.CheckShape(func(field, given, allowed string) { got += field + " " + given + " " + allowed })
+		if got != c.want {
+			t.Errorf("%d nodes and shape %q: %q, want %q", c.nodes, c.shape, got, c.want)
+		}
 	}
 }
 

@@ -13,6 +13,9 @@ const (
 	Unavailable Kind = iota
 	// Throttled: the platform refused for a limit on concurrency or rate.
 	Throttled
+	// Busy: the node's instance said that it is in another session. The next attempt
+	// may find it free, or a fresh one.
+	Busy
 	// NotFound: no function of this name is deployed.
 	NotFound
 	// NotReady: the function is being created or changed, or what it takes to invoke
@@ -74,6 +77,7 @@ type kindFacts struct {
 var facts = [kinds]kindFacts{
 	Unavailable:      {"unavailable", Unknown, Unknown, RetryLater},
 	Throttled:        {"throttled", No, No, RetryLater},
+	Busy:             {"busy", No, No, RetryLater},
 	NotFound:         {"not found", No, Unknown, RetryNever},
 	NotReady:         {"not ready", No, Unknown, RetryLater},
 	BadRequest:       {"bad request", No, No, RetryNever},

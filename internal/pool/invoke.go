@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/infinicache/infinicache/internal/lifecycle"
@@ -20,7 +21,8 @@ const overrun = 30 * time.Second
 func (s *seat) invoke(session uint64, cause lifecycle.Cause) {
 	n := s.n
 	p := n.pool
-	allowed, class := p.allow(s.failed)
+	again := s.failed
+	allowed, class := p.allow(again)
 	if allowed == nil {
 		p.work.Go(func() { s.returned(session, class) })
 		return
@@ -33,11 +35,23 @@ func (s *seat) invoke(session uint64, cause lifecycle.Cause) {
 		n.settle()
 		class, out, err := s.runSession(ctx, session, cause)
 		if err != nil && p.ctx.Err() == nil {
-			p.log.Warn("session failed", "node", n.id, "session", session, "err", err)
+			p.log.Log(ctx, gravity(err, again), "session failed", "node", n.id, "session", session, "err", err)
 		}
 		s.book(allowed, out)
 		s.returned(session, class)
 	})
+}
+
+// gravity is how a session's failure is logged: as a warning if somebody ought to look
+// at it. That an instance is in its last session, or goes in the middle of one, is the
+// way of a platform that takes instances, unless it happens again and again.
+func gravity(err error, again bool) slog.Level {
+	var e *platform.Error
+	passing := errors.As(err, &e) && (e.Kind == platform.Busy || e.Kind.Retry() == platform.RetryLater && !again)
+	if passing {
+		return slog.LevelInfo
+	}
+	return slog.LevelWarn
 }
 
 // returned ends a session.
@@ -202,7 +216,7 @@ func classOf(err error) lifecycle.Class {
 		return lifecycle.Unavailable
 	}
 	switch {
-	case e.Kind == platform.Throttled:
+	case e.Kind == platform.Throttled, e.Kind == platform.Busy:
 		return lifecycle.Throttled
 	case e.Kind == platform.NotReady:
 		return lifecycle.NotReady

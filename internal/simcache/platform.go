@@ -199,7 +199,7 @@ func (p *Platform) pick(number int) (i *Instance, cold bool, err error) {
 			return i, false, nil
 		}
 		if p.pods && !i.leaving {
-			return nil, false, platform.Throttled
+			return nil, false, platform.Busy
 		}
 	}
 	i, err = p.start(number)
@@ -212,7 +212,7 @@ func (p *Platform) find(number int, id string) (i *Instance, cold bool, err erro
 		switch {
 		case !p.pods || p.noWay || i.run.Instance().String() != id:
 		case i.busy:
-			return nil, false, platform.Throttled
+			return nil, false, platform.Busy
 		default:
 			return i, false, nil
 		}

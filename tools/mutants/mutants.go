@@ -599,7 +599,15 @@ var mutants = []mutant{
 	// Deployment to Knative.
 	{
 		name: "restart the proxy while pods hand over", file: "internal/deploy/knative/apply.go", tests: knative,
-		old: `if slices.ContainsFunc(after, step.restartsProxy) {`, new: `if false {`,
+		old: `if err := d.awaitHandover(ctx); err != nil {`, new: `if err := error(nil); err != nil {`,
+	},
+	{
+		name: "replace the proxy by what was not tried", file: "internal/deploy/knative/apply.go", tests: knative,
+		old: `if err := d.tryProxy(ctx); err != nil {`, new: `if err := error(nil); err != nil {`,
+	},
+	{
+		name: "wait for pods that never ran", file: "internal/deploy/knative/revision.go", tests: knative,
+		old: `return status["name"] == partNode && state["running"] == nil`, new: `return false && state["running"] == nil`,
 	},
 	{
 		name: "wait for ever for pods that stay", file: "internal/deploy/knative/ready.go", tests: knative,

@@ -31,6 +31,8 @@ type apiServer struct {
 	// controller gives an object its status after it was applied; nil makes all
 	// ready at once.
 	controller func(u *unstructured.Unstructured)
+	// trial is the status of the pod that tries the proxy's image; nil if there is none.
+	trial m
 	// refuse returns the HTTP status and message of a request that fails; 0 lets it
 	// pass.
 	refuse func(method, path string) (int, string)
@@ -44,7 +46,7 @@ type stored struct {
 }
 
 func newAPIServer(t *testing.T) *apiServer {
-	s := &apiServer{t: t, objects: map[string]*stored{}}
+	s := &apiServer{t: t, objects: map[string]*stored{}, trial: trialOf(m{"terminated": m{"exitCode": 0}})}
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
 	s.config = &rest.Config{Host: server.URL}
@@ -119,6 +121,7 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.apply(w, r, body)
 	case r.Method == http.MethodDelete && s.objects[r.URL.Path] != nil:
 		delete(s.objects, r.URL.Path)
+		delete(s.objects, "/api/v1/namespaces/default/pods/"+lastPart(r.URL.Path)+"-0")
 		s.calls = append(s.calls, "delete "+lastPart(r.URL.Path))
 		answer(w, m{"kind": "Status", "apiVersion": "v1", "status": "Success"})
 	default:
@@ -210,7 +213,27 @@ func (s *apiServer) apply(w http.ResponseWriter, r *http.Request, body []byte) {
 		next.server = merge(next.server, m{"status": status})
 	}
 	s.objects[r.URL.Path] = &next
+	if strings.HasSuffix(u.GetName(), partTrial) {
+		s.tryOut(u)
+	}
 	answer(w, live.Object)
+}
+
+// trialOf is the status of a pod that tries the proxy's image.
+func trialOf(state m) m {
+	return m{"phase": "Running", "containerStatuses": l{m{"name": partTrial, "state": state}}}
+}
+
+// tryOut makes the pod of a trial.
+func (s *apiServer) tryOut(u *unstructured.Unstructured) {
+	if s.trial == nil {
+		return
+	}
+	labels, _, _ := unstructured.NestedMap(u.Object, "spec", "template", "metadata", "labels")
+	s.objects["/api/v1/namespaces/default/pods/"+u.GetName()+"-0"] = &stored{server: object(m{
+		"kind": "Pod", "apiVersion": "v1", "metadata": m{"name": u.GetName() + "-0", "labels": labels},
+		"spec": m{"nodeName": "one"}, "status": s.trial,
+	}).Object}
 }
 
 // allReady is a cluster where everything works at once.

@@ -15,7 +15,8 @@ import (
 // ready. New nodes come first and leaving ones go last, so that the proxy never has a
 // node without a service. Services whose pods are replaced are updated a few at once,
 // drained before, and the proxy is not restarted while pods of earlier revisions may
-// still have something to hand over, which they can only with its help. After a
+// still have something to hand over, which they can only with its help. Whether it can
+// be replaced at all is tried before anything is changed. After a
 // failure, plan and apply again: what is done is not done twice.
 func (d *Deployer) Apply(ctx context.Context, plan *Plan) error {
 	var before, create, roll, after, leave []step
@@ -33,6 +34,12 @@ func (d *Deployer) Apply(ctx context.Context, plan *Plan) error {
 			before = append(before, s)
 		}
 	}
+	replaced := slices.ContainsFunc(after, step.restartsProxy)
+	if replaced {
+		if err := d.tryProxy(ctx); err != nil {
+			return err
+		}
+	}
 	if err := d.applyAll(ctx, append(before, create...)); err != nil {
 		return err
 	}
@@ -48,7 +55,7 @@ func (d *Deployer) Apply(ctx context.Context, plan *Plan) error {
 	if err := d.drainLeaving(ctx, leave); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(after, step.restartsProxy) {
+	if replaced {
 		if err := d.awaitHandover(ctx); err != nil {
 			return err
 		}

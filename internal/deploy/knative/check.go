@@ -186,7 +186,11 @@ func (d *Deployer) checkQuotas(ctx context.Context, f *findings) {
 		f.unseen(about, err)
 		return
 	}
-	missing := max(0, d.pool.Nodes-len(running))
+	nodes := map[int]bool{} // one may have pods of several revisions
+	for i := range running {
+		nodes[nodeOf(&running[i])] = true
+	}
+	missing := max(0, d.pool.Nodes-len(nodes))
 	cpu, _ := resource.ParseQuantity(d.pool.CPU)
 	need := map[string]int64{ // in thousandths
 		"limits.memory": int64(missing) * int64(d.pool.Memory) * 1000, "requests.memory": int64(missing) * int64(d.pool.Memory) * 1000,
@@ -235,40 +239,6 @@ func (d *Deployer) checkMachines(ctx context.Context, f *findings) {
 	}
 }
 
-// checkVolume looks where the proxy's volume comes from.
-func (d *Deployer) checkVolume(ctx context.Context, f *findings) {
-	const about = "volume"
-	claim, err := d.cluster.get(ctx, claims, d.pool.Namespace, d.pool.claimName())
-	if err != nil {
-		f.unseen(about, err)
-		return
-	}
-	if claim != nil {
-		if phase, _, _ := unstructured.NestedString(claim.Object, "status", "phase"); phase == "Bound" {
-			f.ok(about, "claim %s is bound", claim.GetName())
-			return
-		}
-	}
-	class := d.pool.StorageClass
-	all, err := d.cluster.list(ctx, storageClasses, "", "")
-	if err != nil {
-		f.unseen(about, err)
-		return
-	}
-	for i := range all {
-		standard := all[i].GetAnnotations()["storageclass.kubernetes.io/is-default-class"] == "true"
-		if all[i].GetName() == class || class == "" && standard {
-			f.ok(about, "storage class %s", all[i].GetName())
-			return
-		}
-	}
-	what := "the cluster has no storage class " + class
-	if class == "" {
-		what = "the cluster has no default storage class"
-	}
-	f.bad(Failure, about, "name one in storageClass (kubectl get storageclass), or make the claim "+d.pool.claimName()+", with the label "+d.pool.mine()+", and a volume that it binds", "%s", what)
-}
-
 // checkNodes looks at the nodes that are deployed, and at their pods.
 func (d *Deployer) checkNodes(ctx context.Context, f *findings) {
 	const about = "nodes"
@@ -278,7 +248,9 @@ func (d *Deployer) checkNodes(ctx context.Context, f *findings) {
 		return
 	}
 	ready, deployed := 0, 0
+	used := revisions{}
 	for i := range all {
+		used.add(&all[i])
 		node := nodeOf(&all[i])
 		if node < 0 || node >= d.pool.Nodes {
 			f.bad(Warning, about, "deploy", "ksvc %s is not of the pool file", all[i].GetName())
@@ -296,12 +268,25 @@ func (d *Deployer) checkNodes(ctx context.Context, f *findings) {
 	} else if ready == deployed {
 		f.ok(about, "all %d services are ready", ready)
 	}
-	d.checkPods(ctx, f, "pods of nodes", partNode)
+	d.checkPods(ctx, f, "pods of nodes", partNode, used)
 }
 
-func (d *Deployer) checkPods(ctx context.Context, f *findings, about, part string) {
-	for _, trouble := range d.troubles(ctx, d.pool.mine()+","+partLabel+"="+part) {
-		f.bad(Failure, about, "kubectl -n "+d.pool.Namespace+" describe pods -l "+d.pool.mine(), "%s", trouble)
+func (d *Deployer) checkPods(ctx context.Context, f *findings, about, part string, used revisions) {
+	list, err := d.cluster.list(ctx, pods, d.pool.Namespace, d.pool.mine()+","+partLabel+"="+part)
+	if err != nil {
+		f.unseen(about, err)
+		return
+	}
+	for i := range list {
+		for _, trouble := range d.podTroubles(ctx, &list[i]) {
+			if pod := list[i].GetName(); used.left(&list[i]) {
+				revision := list[i].GetLabels()[revisionLabel]
+				f.bad(Warning, about, "kubectl -n "+d.pool.Namespace+" delete revision "+revision,
+					"pod %s is left of revision %s, which is not used any more; it takes room, and a drain of machines waits for it: %s", pod, revision, trouble)
+			} else {
+				f.bad(Failure, about, "kubectl -n "+d.pool.Namespace+" describe pods -l "+d.pool.mine(), "pod %s: %s", pod, trouble)
+			}
+		}
 	}
 }
 
@@ -321,5 +306,5 @@ func (d *Deployer) checkProxy(ctx context.Context, f *findings) {
 	} else {
 		f.bad(Failure, about, "kubectl -n "+d.pool.Namespace+" logs "+d.pool.ProxyName()+"-0", "%s", r.why)
 	}
-	d.checkPods(ctx, f, "pod of the proxy", partProxy)
+	d.checkPods(ctx, f, "pod of the proxy", partProxy, nil)
 }

@@ -172,9 +172,9 @@ func TestProxyWaitsForHandover(t *testing.T) {
 		if err := deployPool(t, d); err != nil {
 			t.Fatal(err)
 		}
-		want := []string{"update ksvc cache-0", "update ksvc cache-1", "gone cache-1-00001", "update configmap cache-proxy", "update statefulset cache-proxy"}
+		want := []string{"create statefulset cache-proxy-trial", "delete cache-proxy-trial", "update ksvc cache-0", "update ksvc cache-1", "gone cache-1-00001", "update configmap cache-proxy", "update statefulset cache-proxy"}
 		if stays {
-			want = slices.Delete(want, 2, 3)
+			want = slices.Delete(want, 4, 5)
 		}
 		if diff := cmp.Diff(want, s.changed()); diff != "" {
 			t.Errorf("stays %t: calls (-want +got):\n%s", stays, diff)
@@ -199,7 +199,7 @@ func TestAdmitsWhatWasLeftDrained(t *testing.T) {
 	d := deployerFor(t, s, p, &fakeDrainer{s: s})
 	for _, want := range [][]string{
 		{"admit [0 1]"},
-		{"create ksvc cache-2", "admit [0 1]", "update configmap cache-proxy", "update statefulset cache-proxy"},
+		{"create statefulset cache-proxy-trial", "delete cache-proxy-trial", "create ksvc cache-2", "admit [0 1]", "update configmap cache-proxy", "update statefulset cache-proxy"},
 	} {
 		if err := deployPool(t, d); err != nil {
 			t.Fatal(err)
@@ -249,7 +249,7 @@ func TestShrink(t *testing.T) {
 	if err := deployPool(t, d); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"admit [0 1]", "drain [2 3]", "update configmap cache-proxy", "update statefulset cache-proxy", "delete cache-2", "delete cache-3"}
+	want := []string{"create statefulset cache-proxy-trial", "delete cache-proxy-trial", "admit [0 1]", "drain [2 3]", "update configmap cache-proxy", "update statefulset cache-proxy", "delete cache-2", "delete cache-3"}
 	if diff := cmp.Diff(want, s.changed()); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}

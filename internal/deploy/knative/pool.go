@@ -111,8 +111,16 @@ type Pool struct {
 // every complaint.
 func Decode(text []byte) (*Pool, error) {
 	p := &Pool{}
-	if err := deploy.Decode(text, p); err != nil {
+	wrong, err := deploy.Decode(text, p, deploy.Plain)
+	if err != nil {
 		return nil, err
+	}
+	if len(wrong) > 0 {
+		var all []error
+		for _, fault := range wrong {
+			all = append(all, fault)
+		}
+		return nil, errors.Join(all...)
 	}
 	p.fill()
 	if err := errors.Join(p.faults()...); err != nil {

@@ -72,14 +72,8 @@ func (p *Pool) Advertised() string {
 	return fmt.Sprintf("%s.%s.svc.%s:%d", p.linksName(), p.Namespace, p.ClusterDomain, linksPort)
 }
 
-func (p *Pool) statefulSet() *unstructured.Unstructured {
-	ports := l{}
-	for _, port := range []struct {
-		name   string
-		number int
-	}{{"client", clientPort}, {"redis", redisPort}, {"admin", adminPort}, {"links", linksPort}} {
-		ports = append(ports, m{"name": port.name, "containerPort": port.number, "protocol": "TCP"})
-	}
+// proxyArgs is the proxy's command line.
+func (p *Pool) proxyArgs() l {
 	args := l{
 		"proxy",
 		"--pool=" + poolDir + "/" + poolFile,
@@ -90,27 +84,40 @@ func (p *Pool) statefulSet() *unstructured.Unstructured {
 		fmt.Sprintf("--admin=0.0.0.0:%d", adminPort),
 		fmt.Sprintf("--links=0.0.0.0:%d", linksPort),
 		"--advertise=" + p.Advertised(),
+		"--allow-unauthenticated", // the network policy says who may connect
 	}
 	for _, flag := range p.ProxyFlags {
 		args = append(args, flag)
 	}
-	probe := func(path string, failures int) m {
-		return m{"httpGet": m{"path": path, "port": "admin"}, "periodSeconds": 5, "failureThreshold": failures}
+	return args
+}
+
+func (p *Pool) statefulSet() *unstructured.Unstructured {
+	ports := l{}
+	for _, port := range []struct {
+		name   string
+		number int
+	}{{"client", clientPort}, {"redis", redisPort}, {"admin", adminPort}, {"links", linksPort}} {
+		ports = append(ports, m{"name": port.name, "containerPort": port.number, "protocol": "TCP"})
+	}
+	probe := func(path string, period, failures int) m {
+		return m{"httpGet": m{"path": path, "port": "admin"}, "periodSeconds": period, "failureThreshold": failures}
 	}
 	container := m{
 		"name":  partProxy,
 		"image": p.ProxyImage,
-		"args":  args,
+		"args":  p.proxyArgs(),
 		"ports": ports,
 		"env":   l{m{"name": "GOMEMLIMIT", "value": memoryLimit(p.ProxyMemory)}},
 		"resources": m{
 			"requests": m{"cpu": p.ProxyCPU, "memory": quantity(p.ProxyMemory)},
 			"limits":   m{"memory": quantity(p.ProxyMemory)},
 		},
-		// A large journal takes its time before the admin door opens.
-		"startupProbe":    probe("/healthz", 60),
-		"livenessProbe":   probe("/healthz", 6),
-		"readinessProbe":  probe("/readyz", 1),
+		// A large journal takes its time before the admin door opens. Until the probes
+		// have seen it nobody reaches the proxy, so they look often.
+		"startupProbe":    probe("/healthz", 1, 300),
+		"livenessProbe":   probe("/healthz", 5, 6),
+		"readinessProbe":  probe("/readyz", 1, 3),
 		"securityContext": confined(),
 		"volumeMounts": l{
 			m{"name": "pool", "mountPath": poolDir, "readOnly": true},

@@ -154,9 +154,6 @@ func (d *Deployer) unready(ctx context.Context, nodes []int) (map[int]readiness,
 	return waiting, nil
 }
 
-// revisionLabel is Knative's, on pods.
-const revisionLabel = servingGroup + "/revision"
-
 // unreadyError says of the first few services that are not ready why.
 func (d *Deployer) unreadyError(ctx context.Context, waiting map[int]readiness) error {
 	const few = 5
@@ -206,32 +203,6 @@ func (d *Deployer) awaitHandover(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-// earlierPods are the names of nodes' pods that are not of the revision that their
-// service gives requests to.
-func (d *Deployer) earlierPods(ctx context.Context) ([]string, error) {
-	list, err := d.cluster.list(ctx, nodeServices, d.pool.Namespace, d.pool.mine())
-	if err != nil {
-		return nil, err
-	}
-	latest := map[int]string{} // by node
-	for i := range list {
-		latest[nodeOf(&list[i])], _, _ = unstructured.NestedString(list[i].Object, "status", "latestReadyRevisionName")
-	}
-	list, err = d.cluster.list(ctx, pods, d.pool.Namespace, d.pool.mine()+","+revisionLabel)
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for i := range list {
-		phase, _, _ := unstructured.NestedString(list[i].Object, "status", "phase")
-		now, ok := latest[nodeOf(&list[i])]
-		if runs := phase == "Running"; ok && runs && now != "" && list[i].GetLabels()[revisionLabel] != now {
-			names = append(names, list[i].GetName())
-		}
-	}
-	return names, nil
 }
 
 // awaitProxy waits until the proxy can be used.

@@ -3,6 +3,7 @@ package knative
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -145,7 +146,7 @@ func TestProxyReadsItsFile(t *testing.T) {
 func TestFingerprint(t *testing.T) {
 	before := load(t, "small.yaml").fingerprint()
 	for name, change := range map[string]func(*Pool){
-		"nodes": func(p *Pool) { p.Nodes++ }, "memory": func(p *Pool) { p.Memory *= 2 },
+		"nodes": func(p *Pool) { p.Nodes++ }, "memory": func(p *Pool) { p.Memory *= 2 }, "shape": func(p *Pool) { p.Shape = "1+1" },
 		"keep": func(p *Pool) { p.Keep = Warm }, "window": func(p *Pool) { p.Window.Duration += time.Second },
 		"gateway": func(p *Pool) { p.Gateway = "http://10.0.0.1" }, "links": func(p *Pool) { p.Links = Dial },
 	} {
@@ -220,9 +221,46 @@ cloudRun: {network: default, tokens: gcloud}
 	if n := strings.Count(err.Error(), "\n") + 1; n != 27 { // one each, two about proxyFlags
 		t.Errorf("%d complaints, want 27:\n%v", n, err)
 	}
-	for _, bad := range []string{"nodez: 3", "window: soon", "cloudRun: {net: a}"} {
-		if _, err := Decode([]byte(bad)); err == nil {
-			t.Errorf("%q is accepted", bad)
+}
+
+// TestWrongTypes sees that what cannot be read is told in a pool file's own words, all of
+// it at once.
+func TestWrongTypes(t *testing.T) {
+	_, err := Decode([]byte(`platform: knative
+nodez: 3
+nodes: many
+memory: [1]
+window: 60
+timeout: soon
+startAsleep: "yes"
+proxyFlags: --shape=2+2
+systemNamespaces: [a, {b: c}]
+labels: {a: [b]}
+cloudRun: {network: default, net: a}
+`))
+	want := `line 2: nodez: no such field
+line 3: nodes: "many" given, a whole number allowed
+line 4: memory: a list given, a number of bytes like 256MiB allowed
+line 5: window: 60 given, a time like 90s allowed
+line 6: timeout: "soon" given, a time like 90s allowed
+line 7: startAsleep: "yes" given, true or false allowed
+line 8: proxyFlags: "--shape=2+2" given, a list allowed
+line 9: systemNamespaces[1]: a mapping given, a text allowed
+line 10: labels.a: a list given, a text allowed
+line 11: cloudRun.net: no such field`
+	if diff := cmp.Diff(want, fmt.Sprint(err)); diff != "" {
+		t.Errorf("complaints (-want +got):\n%s", diff)
+	}
+	_, err = Decode([]byte("nodes: 4\nmemory: 1GiB\nnodes: 5\n"))
+	if want := "line 3: nodes: given twice, once allowed"; fmt.Sprint(err) != want {
+		t.Errorf("a field given twice: %v, want %s", err, want)
+	}
+	if _, err := Decode([]byte("nodes: 5\nshape: 4+2\n")); err == nil || !strings.Contains(err.Error(), `nodes: "5" given, 6 or more with shape 4+2 allowed`) {
+		t.Errorf("fewer nodes than chunks: %v", err)
+	}
+	for _, number := range []string{"cpu: 1", "namespace: 123456", "labels: {team: 42}"} {
+		if _, err := Decode([]byte(number)); err == nil || strings.Contains(err.Error(), "line") {
+			t.Errorf("%s: %v, want no more than that other fields are missing", number, err)
 		}
 	}
 }

@@ -75,16 +75,26 @@ func podReasons(pod *corev1.Pod) []string {
 		}
 	}
 	for _, c := range pod.Status.ContainerStatuses {
-		if w := c.State.Waiting; w != nil && w.Reason != "ContainerCreating" && w.Reason != "PodInitializing" {
+		if w := c.State.Waiting; w != nil && !starting(w.Reason) {
 			add(w.Reason, w.Message)
 		}
 		for _, end := range []*corev1.ContainerStateTerminated{c.State.Terminated, c.LastTerminationState.Terminated} {
 			if end != nil && end.ExitCode != 0 && pod.DeletionTimestamp == nil {
-				add(end.Reason, fmt.Sprintf("%s ended with code %d", c.Name, end.ExitCode))
+				add(end.Reason, strings.Join(nonEmpty(fmt.Sprintf("%s ended with code %d", c.Name, end.ExitCode), oneLine(end.Message)), ": "))
 			}
 		}
 	}
 	return slices.Compact(all)
+}
+
+// starting tells whether a container that waits for such a reason is on its way.
+func starting(reason string) bool {
+	return reason == "ContainerCreating" || reason == "PodInitializing"
+}
+
+// oneLine is the beginning of what a program said.
+func oneLine(text string) string {
+	return fmt.Sprintf("%.400s", strings.ReplaceAll(strings.TrimSpace(text), "\n", "; "))
 }
 
 // warnings are what events say of a pod, the latest last.

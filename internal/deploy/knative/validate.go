@@ -112,6 +112,7 @@ func (p *Pool) faults() []error {
 	c.add(len(p.Prefix) <= maxPrefix && prefixForm.MatchString(p.Prefix), "prefix", p.Prefix,
 		fmt.Sprintf("at most %d lower-case letters, digits and -, with a letter first and one - last,", maxPrefix))
 	c.add(p.Nodes >= 1 && p.Nodes <= ManyNodes, "nodes", fmt.Sprint(p.Nodes), fmt.Sprintf("1 to %d", ManyNodes))
+	p.CheckShape(func(field, given, allowed string) { c.add(false, field, given, allowed) })
 	c.size("memory", p.Memory, minMemory, maxMemory)
 	c.name("namespace", p.Namespace)
 	c.add(imageForm.MatchString(p.Image), "image", p.Image, "the name of the node's image, like registry.example/infinicache-node:v1,")

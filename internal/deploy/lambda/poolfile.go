@@ -7,13 +7,11 @@
 package lambda
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"net"
-	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -113,13 +111,13 @@ func Load(text []byte) (Pool, error) {
 		Timeout json.RawMessage `json:"timeout"` // a text, which Pool's is not
 	}
 	f.Architecture, f.Concurrency, f.Pool.Timeout = ARM64, 2, platform.MaxTimeout
-	fields, err := deploy.Fields(text)
+	wrong, err := deploy.Decode(text, &f, deploy.Strict)
 	if err != nil {
 		return Pool{}, err
 	}
 	var c complaints
-	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		c.decoding(name, decodeField(name, fields[name], &f))
+	for _, fault := range wrong {
+		c.take(fault.Field, fault)
 	}
 	p := f.Pool
 	if f.Timeout != nil {
@@ -146,6 +144,10 @@ type complaints struct {
 }
 
 func (c *complaints) add(field, format string, args ...any) {
+	c.take(field, fmt.Errorf("%s: %w", field, fmt.Errorf(format, args...)))
+}
+
+func (c *complaints) take(field string, err error) {
 	if c.fields[field] {
 		return
 	}
@@ -153,57 +155,7 @@ func (c *complaints) add(field, format string, args ...any) {
 		c.fields = map[string]bool{}
 	}
 	c.fields[field] = true
-	c.errs = append(c.errs, fmt.Errorf("%s: %w", field, fmt.Errorf(format, args...)))
-}
-
-// decodeField reads one field alone, so that it does not hide what is wrong with
-// others.
-func decodeField(name string, value json.RawMessage, into any) error {
-	alone, err := json.Marshal(map[string]json.RawMessage{name: value})
-	if err != nil {
-		return err
-	}
-	d := json.NewDecoder(bytes.NewReader(alone))
-	d.DisallowUnknownFields()
-	return d.Decode(into)
-}
-
-// decoding adds what a decoder found in a field; nothing of nil.
-func (c *complaints) decoding(name string, err error) {
-	var wrong *json.UnmarshalTypeError
-	switch {
-	case err == nil:
-	case errors.As(err, &wrong):
-		field := strings.ReplaceAll(wrong.Field, "Pool.", "") // embedded structs, which the file does not have
-		hint := ""
-		if wrong.Type.Kind() == reflect.String {
-			hint = "; if it is meant, put it in quotes"
-		}
-		c.add(or(field, name), "a %s given, %s wanted%s", wrong.Value, plain(wrong.Type), hint)
-	case strings.Contains(err.Error(), "unknown field"):
-		_, field, _ := strings.Cut(err.Error(), "unknown field ")
-		if field = strings.Trim(field, `"`); field != name {
-			field = name + "." + field
-		}
-		c.add(field, "no such field")
-	default:
-		c.add(name, "%w", err)
-	}
-}
-
-// plain names a type for people who write pool files.
-func plain(t reflect.Type) string {
-	switch t.Kind() {
-	case reflect.Int:
-		return "a whole number"
-	case reflect.Bool:
-		return "true or false"
-	case reflect.Slice:
-		return "a list"
-	case reflect.Map, reflect.Struct:
-		return "a mapping"
-	}
-	return "a " + t.Kind().String()
+	c.errs = append(c.errs, err)
 }
 
 // check complains about every field that is out of bounds.
@@ -220,6 +172,7 @@ func (p *Pool) check(c *complaints) {
 	if p.Nodes < 1 || p.Nodes > MaxNodes {
 		c.add("nodes", "%d given, 1 to %d allowed", p.Nodes, MaxNodes)
 	}
+	p.CheckShape(func(field, given, allowed string) { c.add(field, "%q given, %s allowed", given, allowed) })
 	if p.Memory < minMemory || p.Memory > maxMemory || p.Memory%(1<<20) != 0 {
 		c.add("memory", "%v given, whole MiB from %s to %s allowed", p.Memory, bytesize.Format(minMemory), bytesize.Format(maxMemory))
 	}

@@ -82,6 +82,33 @@ func TestRolloutWithTheProxy(t *testing.T) {
 	p.verdict(l)
 }
 
+// TestProxyWithoutImage gives the proxy an image that is nowhere: the deployment ends
+// before anything is changed, and the next one with an image that is there does not stop
+// at what is left of it.
+func TestProxyWithoutImage(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, "noimage", 2, nil)
+	epoch := p.status().Epoch
+	p.write(fields{"proxyImage": "dev.local/infinicache-e2e-nowhere:v1"})
+	began := time.Now()
+	_, _, err := infinicache(t.Context(), "deploy", "knative", "--pool", p.file)
+	if err == nil || !strings.Contains(err.Error(), "nothing is changed") || !strings.Contains(err.Error(), "Pull") {
+		t.Errorf("deploying a proxy whose image is nowhere: %v", err)
+	}
+	report(t, "proxy whose image is nowhere, refused", "%v", time.Since(began).Round(time.Second))
+	if s := p.status(); s.Epoch != epoch {
+		t.Errorf("epoch %d, want still %d", s.Epoch, epoch)
+	}
+	p.write(fields{"proxyImage": at.proxyImage, "proxyFlags": []string{"--log-level=warn"}})
+	began = time.Now()
+	p.deploy()
+	report(t, "proxy replaced after a trial", "%v", time.Since(began).Round(time.Second))
+	p.connect()
+	if s := p.status(); s.Epoch <= epoch {
+		t.Errorf("epoch %d, want another proxy than that of %d", s.Epoch, epoch)
+	}
+}
+
 // applyPrinted applies what the command prints of a part of the pool, as kubectl apply
 // would, or all of it.
 func (p *pool) applyPrinted(part string) {

@@ -29,7 +29,7 @@ func refusal(res *http.Response) platform.Kind {
 	if res.Header.Get(activation.Header) != "" {
 		switch res.StatusCode {
 		case http.StatusConflict:
-			return platform.Throttled
+			return platform.Busy
 		case http.StatusBadRequest:
 			return platform.BadRequest
 		case http.StatusRequestEntityTooLarge:

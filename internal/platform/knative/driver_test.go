@@ -74,7 +74,7 @@ func TestAnswersOfThePlatformAndTheFunction(t *testing.T) {
 		{"pod ended", false, 502, platform.Unavailable},
 		{"another program", false, 200, platform.Unavailable},
 		{"moved", false, 302, platform.Unavailable},
-		{"in another session", true, 409, platform.Throttled},
+		{"in another session", true, 409, platform.Busy},
 		{"bad payload", true, 400, platform.BadRequest},
 		{"another path", true, 404, platform.Unavailable},
 	} {
