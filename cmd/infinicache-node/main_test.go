@@ -88,17 +88,17 @@ type function struct {
 	session uint64
 }
 
-func startFunction(t *testing.T, mib int) *function {
+func startFunction(t *testing.T, mib int, env ...string) *function {
 	f := &function{api: newRuntimeAPI(t)}
 	var err error
 	if f.ln, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.ln.Close() })
-	f.cmd = program(t, []string{
+	f.cmd = program(t, append([]string{
 		"AWS_LAMBDA_RUNTIME_API=" + f.api.addr,
 		fmt.Sprintf("AWS_LAMBDA_FUNCTION_MEMORY_SIZE=%d", mib),
-	})
+	}, env...))
 	f.cmd.Stderr = os.Stderr
 	if err := f.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -216,7 +216,7 @@ func (f *function) serve(ctx context.Context, p *feeder) (ended <-chan error) {
 	go func() {
 		nc, err := f.ln.Accept()
 		if err == nil {
-			_, err = link.Greet(nc, wire.RoleProxy, time.Second)
+			_, err = link.Greet(nc, wire.RoleProxy, time.Minute)
 		}
 		if err != nil {
 			result <- err
