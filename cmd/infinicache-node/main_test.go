@@ -140,6 +140,7 @@ type feeder struct {
 	conn  *link.Conn
 	size  int
 	left  int // chunks not yet sent
+	sent  int // chunks whose end is not heard of
 	body  []byte
 	next  uint64
 	fence wire.Fence
@@ -168,6 +169,7 @@ func (p *feeder) Frame(h wire.Header, meta []byte) error {
 			var d wire.Done
 			p.err = errors.Join(d.Decode(meta), d.Err(h.Code))
 		}
+		p.sent--
 		if h.Stream == uint32(p.next) && p.left == 0 && p.full != nil {
 			p.full()
 		}
@@ -180,7 +182,7 @@ func (p *feeder) Frame(h wire.Header, meta []byte) error {
 		p.hold = false
 		p.notice <- m
 	case wire.TypeSleep:
-		if p.hold {
+		if p.hold || p.left+p.sent > 0 {
 			p.say(wire.TypeStay)
 		} else {
 			p.say(wire.TypeAsleep)
@@ -198,6 +200,7 @@ func (p *feeder) send() {
 		return
 	}
 	p.left--
+	p.sent++
 	p.next++
 	p.conn.Send(wire.TypeStore, 0, uint32(p.next), &wire.Store{
 		Fence: p.fence, Chunk: wire.Chunk{Version: p.next}, Size: uint32(p.size), Record: record,
