@@ -62,7 +62,7 @@ func dial(t *testing.T, addr string) *rawClient {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nc.SetDeadline(time.Now().Add(time.Minute))
+	nc.SetDeadline(time.Now().Add(5 * time.Minute))
 	t.Cleanup(func() { nc.Close() })
 	return &rawClient{Conn: nc, t: t, r: bufio.NewReader(nc)}
 }
