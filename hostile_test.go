@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/infinicache/infinicache"
@@ -62,41 +63,43 @@ func TestHostileProxy(t *testing.T) {
 		}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, c := start(t, func(cfg *infinicache.Config) {
-				cfg.StripeTimeout, cfg.StallTimeout, cfg.Retries = 300*time.Millisecond, 600*time.Millisecond, 1
+			synctest.Test(t, func(t *testing.T) {
+				p, c := start(t, func(cfg *infinicache.Config) {
+					cfg.StripeTimeout, cfg.StallTimeout, cfg.Retries = 300*time.Millisecond, 600*time.Millisecond, 1
+				})
+				p.forgive() // its lies make a client err
+				want := mustPut(t, c, "k", 300_000, infinicache.WithShape(1, 0))
+				p.set(fakeFaults{frame: func(l *fakeLink, h wire.Header, _ []byte) (bool, error) {
+					if h.Type != test.at {
+						return false, nil
+					}
+					if h.Type == wire.TypeStripe {
+						delete(l.puts, h.Stream)
+					}
+					test.say(l, h.Stream)
+					return true, nil
+				}})
+				var err error
+				switch test.at {
+				case wire.TypePut, wire.TypeStripe:
+					_, err = c.PutBytes(t.Context(), "k", make([]byte, 9<<20), infinicache.WithShape(1, 0))
+				case wire.TypeDelete:
+					_, err = c.Delete(t.Context(), "k")
+				default:
+					var got []byte
+					got, err = c.GetBytes(t.Context(), "k", infinicache.Range(0, 1<<20))
+					if err == nil && !bytes.Equal(got, want) {
+						t.Errorf("wrong bytes")
+					}
+				}
+				if err == nil || test.want != nil && !errors.Is(err, test.want) {
+					t.Errorf("error %v, want %v", err, test.want)
+				}
+				p.set(fakeFaults{})
+				if got, err := c.GetBytes(t.Context(), "k"); err != nil || !bytes.Equal(got, want) {
+					t.Errorf("afterwards: equal %v, %v", bytes.Equal(got, want), err)
+				}
 			})
-			p.forgive() // its lies make a client err
-			want := mustPut(t, c, "k", 300_000, infinicache.WithShape(1, 0))
-			p.set(fakeFaults{frame: func(l *fakeLink, h wire.Header, _ []byte) (bool, error) {
-				if h.Type != test.at {
-					return false, nil
-				}
-				if h.Type == wire.TypeStripe {
-					delete(l.puts, h.Stream)
-				}
-				test.say(l, h.Stream)
-				return true, nil
-			}})
-			var err error
-			switch test.at {
-			case wire.TypePut, wire.TypeStripe:
-				_, err = c.PutBytes(t.Context(), "k", make([]byte, 9<<20), infinicache.WithShape(1, 0))
-			case wire.TypeDelete:
-				_, err = c.Delete(t.Context(), "k")
-			default:
-				var got []byte
-				got, err = c.GetBytes(t.Context(), "k", infinicache.Range(0, 1<<20))
-				if err == nil && !bytes.Equal(got, want) {
-					t.Errorf("wrong bytes")
-				}
-			}
-			if err == nil || test.want != nil && !errors.Is(err, test.want) {
-				t.Errorf("error %v, want %v", err, test.want)
-			}
-			p.set(fakeFaults{})
-			if got, err := c.GetBytes(t.Context(), "k"); err != nil || !bytes.Equal(got, want) {
-				t.Errorf("afterwards: equal %v, %v", bytes.Equal(got, want), err)
-			}
 		})
 	}
 }
@@ -104,52 +107,54 @@ func TestHostileProxy(t *testing.T) {
 // TestRandomFaults has blocks vanish, change, move and come cut off, and links
 // break, at random: what a call returns without an error is right.
 func TestRandomFaults(t *testing.T) {
-	seed := rand.Uint64()
-	r := rand.New(rand.NewPCG(seed, 0))
-	p, c := start(t, func(cfg *infinicache.Config) { cfg.StripeTimeout = 200 * time.Millisecond })
-	want := mustPut(t, c, "k", 3<<20, infinicache.WithShape(4, 2))
-	p.set(fakeFaults{block: func(l *fakeLink, b *wire.Block, body *[]byte) bool {
-		switch r.IntN(60) {
-		case 0:
-			return false
-		case 1:
-			*body = bytes.Clone(*body)
-			(*body)[r.IntN(len(*body))] ^= 1 << r.IntN(8)
-		case 2:
-			b.Index++
-		case 3:
-			*body = (*body)[:1+r.IntN(len(*body))]
-		case 4:
-			b.Sum++
-		case 5:
-			if r.IntN(5) == 0 {
-				l.conn.Close(nil)
+	synctest.Test(t, func(t *testing.T) {
+		seed := rand.Uint64()
+		r := rand.New(rand.NewPCG(seed, 0))
+		p, c := start(t, func(cfg *infinicache.Config) { cfg.StripeTimeout = 200 * time.Millisecond })
+		want := mustPut(t, c, "k", 3<<20, infinicache.WithShape(4, 2))
+		p.set(fakeFaults{block: func(l *fakeLink, b *wire.Block, body *[]byte) bool {
+			switch r.IntN(60) {
+			case 0:
+				return false
+			case 1:
+				*body = bytes.Clone(*body)
+				(*body)[r.IntN(len(*body))] ^= 1 << r.IntN(8)
+			case 2:
+				b.Index++
+			case 3:
+				*body = (*body)[:1+r.IntN(len(*body))]
+			case 4:
+				b.Sum++
+			case 5:
+				if r.IntN(5) == 0 {
+					l.conn.Close(nil)
+				}
 			}
+			return true
+		}})
+		good := 0
+		for range 20 {
+			got, err := c.GetBytes(t.Context(), "k")
+			if err == nil {
+				good++
+			}
+			if err == nil && !bytes.Equal(got, want) {
+				t.Fatalf("wrong bytes; seed %d", seed)
+			}
+			o, err := c.Get(t.Context(), "k")
+			if err != nil {
+				continue
+			}
+			if got, err = io.ReadAll(o); !bytes.Equal(got, want[:len(got)]) || err == nil && len(got) != len(want) {
+				t.Fatalf("wrong bytes, error %v; seed %d", err, seed)
+			}
+			o.Close()
 		}
-		return true
-	}})
-	good := 0
-	for range 20 {
-		got, err := c.GetBytes(t.Context(), "k")
-		if err == nil {
-			good++
+		if good == 0 {
+			t.Errorf("no read of 20 succeeded; seed %d", seed)
 		}
-		if err == nil && !bytes.Equal(got, want) {
-			t.Fatalf("wrong bytes; seed %d", seed)
+		if n := c.MemoryInUse(); n != 0 {
+			t.Errorf("%d bytes of memory are still taken; seed %d", n, seed)
 		}
-		o, err := c.Get(t.Context(), "k")
-		if err != nil {
-			continue
-		}
-		if got, err = io.ReadAll(o); !bytes.Equal(got, want[:len(got)]) || err == nil && len(got) != len(want) {
-			t.Fatalf("wrong bytes, error %v; seed %d", err, seed)
-		}
-		o.Close()
-	}
-	if good == 0 {
-		t.Errorf("no read of 20 succeeded; seed %d", seed)
-	}
-	if n := c.MemoryInUse(); n != 0 {
-		t.Errorf("%d bytes of memory are still taken; seed %d", n, seed)
-	}
+	})
 }

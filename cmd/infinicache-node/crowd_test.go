@@ -28,14 +28,14 @@ func TestServiceIsReachedThroughACrowd(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer nc.Close()
-				_ = nc.SetDeadline(time.Now().Add(20 * time.Second))
+				_ = nc.SetDeadline(time.Now().Add(time.Minute))
 				_, _ = io.WriteString(nc, tt.say)
 				if tt.say != "" {
 					_, _ = bufio.NewReader(nc).Peek(1) // until it was heard
 				}
 				all = append(all, nc)
 			}
-			client := http.Client{Transport: &http.Transport{}, Timeout: 20 * time.Second}
+			client := http.Client{Transport: &http.Transport{}, Timeout: time.Minute}
 			defer client.CloseIdleConnections()
 			res, err := client.Get(fmt.Sprint("http://", s.address, "/healthz"))
 			if err != nil {
@@ -63,7 +63,7 @@ func TestServiceRefusesLargeHeaders(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	_ = nc.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = nc.SetDeadline(time.Now().Add(time.Minute))
 	go func() {
 		_, _ = io.WriteString(nc, "GET /healthz HTTP/1.1\r\nHost: h\r\n")
 		for range 100 {

@@ -88,17 +88,17 @@ type function struct {
 	session uint64
 }
 
-func startFunction(t *testing.T, mib int) *function {
+func startFunction(t *testing.T, mib int, env ...string) *function {
 	f := &function{api: newRuntimeAPI(t)}
 	var err error
 	if f.ln, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.ln.Close() })
-	f.cmd = program(t, []string{
+	f.cmd = program(t, append([]string{
 		"AWS_LAMBDA_RUNTIME_API=" + f.api.addr,
 		fmt.Sprintf("AWS_LAMBDA_FUNCTION_MEMORY_SIZE=%d", mib),
-	})
+	}, env...))
 	f.cmd.Stderr = os.Stderr
 	if err := f.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -140,6 +140,7 @@ type feeder struct {
 	conn  *link.Conn
 	size  int
 	left  int // chunks not yet sent
+	sent  int // chunks whose end is not heard of
 	body  []byte
 	next  uint64
 	fence wire.Fence
@@ -168,6 +169,7 @@ func (p *feeder) Frame(h wire.Header, meta []byte) error {
 			var d wire.Done
 			p.err = errors.Join(d.Decode(meta), d.Err(h.Code))
 		}
+		p.sent--
 		if h.Stream == uint32(p.next) && p.left == 0 && p.full != nil {
 			p.full()
 		}
@@ -180,7 +182,7 @@ func (p *feeder) Frame(h wire.Header, meta []byte) error {
 		p.hold = false
 		p.notice <- m
 	case wire.TypeSleep:
-		if p.hold {
+		if p.hold || p.left+p.sent > 0 {
 			p.say(wire.TypeStay)
 		} else {
 			p.say(wire.TypeAsleep)
@@ -198,6 +200,7 @@ func (p *feeder) send() {
 		return
 	}
 	p.left--
+	p.sent++
 	p.next++
 	p.conn.Send(wire.TypeStore, 0, uint32(p.next), &wire.Store{
 		Fence: p.fence, Chunk: wire.Chunk{Version: p.next}, Size: uint32(p.size), Record: record,
@@ -216,7 +219,7 @@ func (f *function) serve(ctx context.Context, p *feeder) (ended <-chan error) {
 	go func() {
 		nc, err := f.ln.Accept()
 		if err == nil {
-			_, err = link.Greet(nc, wire.RoleProxy, time.Second)
+			_, err = link.Greet(nc, wire.RoleProxy, time.Minute)
 		}
 		if err != nil {
 			result <- err

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/infinicache/infinicache/internal/link"
+	"github.com/infinicache/infinicache/internal/loopback"
 	"github.com/infinicache/infinicache/internal/platform"
 	"github.com/infinicache/infinicache/internal/platform/knative"
 	"github.com/infinicache/infinicache/internal/tlslink"
@@ -31,22 +32,11 @@ type httpService struct {
 	log     *bufio.Scanner
 }
 
-// freePort is a port that nobody has, in all likelihood, when the program listens.
-func freePort(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
-}
-
 func startService(t *testing.T, env ...string) *httpService {
 	t.Helper()
-	port := freePort(t)
-	s := &httpService{address: "127.0.0.1:" + port, cmd: program(t, append([]string{
-		"PORT=" + port, linksVariable + "=127.0.0.1:0", memoryVariable + "=128MiB", levelVariable + "=DEBUG",
+	at := loopback.Unused(t)
+	s := &httpService{address: at.String(), cmd: program(t, append([]string{
+		fmt.Sprint("PORT=", at.Port()), linksVariable + "=127.0.0.1:0", memoryVariable + "=128MiB", levelVariable + "=DEBUG",
 	}, env...))}
 	out, err := s.cmd.StderrPipe()
 	if err != nil {
@@ -60,12 +50,12 @@ func startService(t *testing.T, env ...string) *httpService {
 		s.cmd.Process.Kill()
 		s.cmd.Wait()
 	})
-	if s.driver, err = knative.New(knative.Config{Host: "n-%d.test", Gateway: "http://127.0.0.1:" + port, Session: 30 * time.Second}); err != nil {
+	if s.driver, err = knative.New(knative.Config{Host: "n-%d.test", Gateway: "http://" + s.address, Session: 2 * time.Minute}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.driver.Close() })
-	for end := time.Now().Add(30 * time.Second); ; {
-		res, err := http.Get("http://127.0.0.1:" + port + "/healthz")
+	for end := time.Now().Add(time.Minute); ; {
+		res, err := http.Get("http://" + s.address + "/healthz")
 		if err == nil {
 			res.Body.Close()
 			return s
@@ -89,7 +79,7 @@ func TestServiceAnswersProbes(t *testing.T) {
 			if err != nil {
 				return
 			}
-			_, _ = link.Greet(nc, wire.RoleProxy, time.Second) // a TLS hello is no preface
+			_, _ = link.Greet(nc, wire.RoleProxy, time.Minute) // a TLS hello is no preface
 			nc.Close()
 		}
 	}()
@@ -110,7 +100,7 @@ func TestServiceAnswersProbes(t *testing.T) {
 	if r := probe(door.Addr().String()); !r.Reached || r.Version != version || r.Memory != 128<<20 {
 		t.Errorf("probe = %+v", r)
 	}
-	if r := probe("127.0.0.1:" + freePort(t)); r.Reached || r.Error == "" {
+	if r := probe(loopback.Unused(t).String()); r.Reached || r.Error == "" {
 		t.Errorf("probe of nobody = %+v", r)
 	}
 	identity, err := tlslink.New()
@@ -125,7 +115,7 @@ func TestServiceAnswersProbes(t *testing.T) {
 	go func() {
 		l := tlslink.Listener(secured, identity)
 		if nc, err := l.Accept(); err == nil {
-			_, _ = link.Greet(nc, wire.RoleProxy, time.Second)
+			_, _ = link.Greet(nc, wire.RoleProxy, time.Minute)
 			nc.Close()
 		}
 	}()
@@ -158,7 +148,7 @@ func (s *httpService) called(t *testing.T, proxy *tlslink.Identity) wire.Call {
 	select {
 	case c := <-calls:
 		return c
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the instance does not call")
 		return wire.Call{}
 	}
@@ -185,7 +175,7 @@ func TestServiceIsDialled(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		_ = secured.SetDeadline(time.Now().Add(10 * time.Second))
+		_ = secured.SetDeadline(time.Now().Add(time.Minute))
 		preface := wire.Preface(wire.RoleProxy)
 		if _, err := secured.Write(preface[:]); err != nil {
 			return err
@@ -234,12 +224,12 @@ func TestServiceHearsOfItsEndFromQueueProxy(t *testing.T) {
 		}
 	}))
 	defer queue.Close()
-	s := startService(t, queueVariable+"="+strings.TrimPrefix(queue.URL, "http://"), "INFINICACHE_NOTICE=5s")
+	s := startService(t, queueVariable+"="+strings.TrimPrefix(queue.URL, "http://"), "INFINICACHE_NOTICE=1m")
 	wait := func() {
 		t.Helper()
 		select {
 		case <-asked:
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatal("queue-proxy is asked no more")
 		}
 	}
@@ -262,7 +252,7 @@ func TestServiceHearsOfItsEndFromQueueProxy(t *testing.T) {
 		if !told {
 			t.Error("a queue-proxy that is not ready is taken for one that drains")
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the end is not heard of")
 	}
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {

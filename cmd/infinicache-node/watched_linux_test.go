@@ -22,7 +22,7 @@ func TestServiceProbesTheMachineOfItsProxy(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	_ = nc.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = nc.SetDeadline(time.Now().Add(time.Minute))
 	preface := wire.Preface(wire.RoleProxy)
 	if _, err := nc.Write(preface[:]); err != nil {
 		t.Fatal(err)
@@ -30,7 +30,7 @@ func TestServiceProbesTheMachineOfItsProxy(t *testing.T) {
 	if _, err := io.ReadFull(nc, make([]byte, wire.PrefaceSize+wire.HeaderSize)); err != nil { // the link is made
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(20 * time.Second); ; {
+	for end := time.Now().Add(time.Minute); ; {
 		next, ok := nextProbe(t, nc.RemoteAddr(), nc.LocalAddr())
 		if ok && next < 3*time.Second {
 			return

@@ -19,7 +19,7 @@ func scriptCreate(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: create URL NAME...")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	code, err := nodePackage()
 	ts.Check(err)
@@ -40,7 +40,7 @@ func scriptCreate(ts *testscript.TestScript, neg bool, args []string) {
 		active := lambda.NewFunctionActiveV2Waiter(client, func(o *lambda.FunctionActiveV2WaiterOptions) {
 			o.MinDelay, o.MaxDelay = 50*time.Millisecond, 200*time.Millisecond
 		})
-		ts.Check(active.Wait(ctx, &lambda.GetFunctionInput{FunctionName: &name}, 20*time.Second))
+		ts.Check(active.Wait(ctx, &lambda.GetFunctionInput{FunctionName: &name}, time.Minute))
 	}
 }
 

@@ -104,8 +104,8 @@ func newDaemon(logFile string, args []string) (*daemon, error) {
 	select {
 	case line := <-lines:
 		err = d.parse(line)
-	case <-time.After(20 * time.Second):
-		err = errors.New("not ready after 20 s")
+	case <-time.After(time.Minute):
+		err = errors.New("not ready after a minute")
 	}
 	if err != nil {
 		d.cmd.Process.Kill()
@@ -138,7 +138,7 @@ func (d *daemon) logged() string {
 func (d *daemon) status() (admin.Status, error) {
 	client := admin.NewClient(d.at["admin"])
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	return client.Status(ctx)
 }
@@ -158,9 +158,9 @@ func (d *daemon) stop(signal os.Signal) error {
 		if signal == syscall.SIGKILL {
 			return nil
 		}
-	case <-time.After(15 * time.Second):
+	case <-time.After(time.Minute):
 		d.cmd.Process.Kill()
-		err = errors.New("no end after 15 s")
+		err = errors.New("no end after a minute")
 	}
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, d.logged())

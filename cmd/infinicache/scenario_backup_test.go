@@ -23,7 +23,7 @@ func TestScenarioBackup(t *testing.T) {
 	settled := func() (chunks, bytes uint64) {
 		t.Helper()
 		last, since := uint64(0), time.Now()
-		await(t, 10*every+20*time.Second, "backups are complete", func() bool {
+		await(t, "backups are complete", func() bool {
 			b := see(t, a.proxy).Backups
 			if b.Done != last {
 				last, since = b.Done, time.Now()
@@ -71,7 +71,7 @@ func TestScenarioBackup(t *testing.T) {
 			t.Errorf("%d misses with cause %s", l.Misses[cause], cause)
 		}
 	}
-	await(t, 20*time.Second, "all objects are readable", func() bool {
+	await(t, "all objects are readable", func() bool {
 		missed = l.ReadAll(t, c, missed)
 		return len(missed) == 0
 	})

@@ -2,7 +2,6 @@ package main
 
 import (
 	"testing"
-	"time"
 
 	"github.com/infinicache/infinicache/internal/ledger"
 )
@@ -11,17 +10,17 @@ import (
 func TestScenarioBreaker(t *testing.T) {
 	scenario(t)
 	cache := startCache(t, "--nodes", "6", "--memory", "192MiB", "--shape", "4+2", "--cut-links", "0",
-		"--linger", "1s", "--max-invocations", "1")
+		"--linger", "3s", "--max-invocations", "0.2")
 	c, l := newClient(t, cache), ledger.New()
 	keys := l.Fill(t, c, "breaker", 4, 1<<20) // wakes all nodes, which is the burst
 	if missed := l.ReadAll(t, c, keys); len(missed) > 0 {
 		t.Errorf("%d of %d objects missed while all nodes were awake: %v", len(missed), len(keys), l.Misses)
 	}
-	awaitStates(t, cache, 20*time.Second, "asleep")
+	awaitStates(t, cache, "asleep")
 
 	missed := l.ReadAll(t, c, keys)
 	s := see(t, cache)
-	report(t, "one session a second", "%d of %d reads missed, causes %v; %d sessions forbidden, %d begun",
+	report(t, "one session in five seconds", "%d of %d reads missed, causes %v; %d sessions forbidden, %d begun",
 		len(missed), len(keys), l.Misses, s.Breaker.Refused["invocations"], s.Bill.Sessions)
 	if len(missed) == 0 || l.Misses["breaker"] != len(missed) {
 		t.Errorf("%d of %d reads missed, by cause %v", len(missed), len(keys), l.Misses)
@@ -30,11 +29,11 @@ func TestScenarioBreaker(t *testing.T) {
 		t.Errorf("the breaker says %+v", s.Breaker)
 	}
 	// A client tells how its read went and does not wait for an answer.
-	await(t, 5*time.Second, "all of the misses are counted", func() bool {
+	await(t, "all of the misses are counted", func() bool {
 		return int(see(t, cache).Traffic.Misses["breaker"]) == len(missed)
 	})
-	// With a second for each node they can all wake again.
-	await(t, 20*time.Second, "reads hit again", func() bool {
+	// With five seconds for each node they can all wake again.
+	await(t, "reads hit again", func() bool {
 		_, hit := l.Get(t.Context(), c, keys[0])
 		return hit
 	})

@@ -2,16 +2,15 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/infinicache/infinicache"
 	"github.com/infinicache/infinicache/internal/admin"
+	"github.com/infinicache/infinicache/internal/loopback"
 )
 
 // startCache runs infinicache up until the test ends.
@@ -76,7 +75,7 @@ func startSeparate(t *testing.T, shared, platform, proxy []string) *separate {
 	}, shared, platform))
 	dir := t.TempDir()
 	a.flags = slices.Concat([]string{
-		"proxy", "--platform", a.platform.at["invoke"], "--links", unused(t), "--client", unused(t),
+		"proxy", "--platform", a.platform.at["invoke"], "--links", loopback.Unused(t).String(), "--client", loopback.Unused(t).String(),
 		"--redis", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--seed", "7",
 		"--key-file", filepath.Join(dir, "pool.key"), "--journal", filepath.Join(dir, "journal"),
 	}, shared, proxy)
@@ -88,17 +87,6 @@ func startSeparate(t *testing.T, shared, platform, proxy []string) *separate {
 func (a *separate) reign() {
 	a.t.Helper()
 	a.proxy = startCommand(a.t, a.flags)
-}
-
-// unused is an address of loopback where nobody listens.
-func unused(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // newClient gives a client of the cache until the test ends.
@@ -153,9 +141,9 @@ func signalNode(t *testing.T, s admin.Status, node int, signal syscall.Signal) (
 }
 
 // awaitStates waits until every node of a proxy is in one of the states.
-func awaitStates(t *testing.T, proxy *daemon, patience time.Duration, states ...string) {
+func awaitStates(t *testing.T, proxy *daemon, states ...string) {
 	t.Helper()
-	await(t, patience, fmt.Sprintf("all nodes are %v", states), func() bool {
+	await(t, fmt.Sprintf("all nodes are %v", states), func() bool {
 		for _, n := range see(t, proxy).Nodes {
 			ok := false
 			for _, state := range states {

@@ -25,11 +25,11 @@ func TestScenarioKilledNodes(t *testing.T) {
 		defer close(over)
 		ledger.Load{Clients: 3, Keys: 10, Sizes: []int{256 << 10, 2 << 20}, Reads: 0.6, Deletes: 0.05}.Run(ctx, l, clientsOf(t, cache), "load")
 	}()
-	await(t, 20*time.Second, "writes under way", func() bool { return l.Count() >= len(keys)+20 })
+	await(t, "writes under way", func() bool { return l.Count() >= len(keys)+20 })
 	began := time.Now()
 	killed := killNodes(t, cache, 0, 1)
 	until := l.Count() + pick(60, 400)
-	await(t, time.Minute, "writes after the kill", func() bool { return l.Count() >= until })
+	await(t, "writes after the kill", func() bool { return l.Count() >= until })
 	cancel()
 	<-over
 	if missed := l.ReadAll(t, c, keys); len(missed) > 0 {
@@ -37,7 +37,7 @@ func TestScenarioKilledNodes(t *testing.T) {
 	}
 	// Each read finds what is missing and has it repaired; a node's old instance
 	// is given up after two sessions of others.
-	await(t, 60*time.Second, "repair is done", func() bool {
+	await(t, "repair is done", func() bool {
 		l.ReadAll(t, c, keys)
 		s := see(t, cache)
 		return s.Faults.LostInstances >= 2 && s.Faults.RepairedChunks > 0 && s.Catalog.RepairsWaiting == 0
@@ -89,7 +89,7 @@ func killNodes(t *testing.T, cache *daemon, nodes ...int) int {
 // awaitGone waits until a platform has seen that processes are gone.
 func awaitGone(t *testing.T, platform *daemon, pids []int) {
 	t.Helper()
-	await(t, 10*time.Second, "the killed processes are gone", func() bool {
+	await(t, "the killed processes are gone", func() bool {
 		for _, n := range see(t, platform).Nodes {
 			for _, i := range n.Instances {
 				if slices.Contains(pids, i.PID) {

@@ -19,7 +19,7 @@ func TestScenarioNotice(t *testing.T) {
 		objects int // of 4 MiB, in 16 nodes
 		long    bool
 	}{
-		{500 * time.Millisecond, "192MiB", 16, false},
+		{10 * time.Second, "192MiB", 16, false},
 		{500 * time.Millisecond, "512MiB", 500, true},
 		{10 * time.Second, "512MiB", 500, true},
 		{30 * time.Second, "512MiB", 500, true},
@@ -36,7 +36,7 @@ func TestScenarioNotice(t *testing.T) {
 
 func takeWithNotice(t *testing.T, notice time.Duration, memory string, objects int) {
 	cache := startCache(t, "--nodes", "16", "--memory", memory, "--shape", "4+2", "--cut-links", "0",
-		"--linger", "3s", "--notice", notice.String())
+		"--linger", "8s", "--notice", notice.String())
 	c, l := newClient(t, cache), ledger.New()
 	keys := l.Fill(t, c, "notice", objects, 4<<20)
 	l.ReadAll(t, c, keys)
@@ -50,7 +50,7 @@ func takeWithNotice(t *testing.T, notice time.Duration, memory string, objects i
 		node int
 	}{{"in session", 3}, {"asleep", 11}} {
 		if tt.name == "asleep" {
-			awaitStates(t, cache, 20*time.Second, "asleep")
+			awaitStates(t, cache, "asleep")
 		} else {
 			l.ReadAll(t, c, keys) // wakes all that hold something
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -29,6 +30,13 @@ func killProxies(t *testing.T, flags []string, most float64) {
 	shared := []string{"--nodes", "12", "--memory", "192MiB"}
 	a := startSeparate(t, shared, nil, append([]string{"--shape", "4+2", "--backup-every", "0", "--warm-every", "0"}, flags...))
 	l := ledger.New()
+	load := ledger.Load{Clients: 4, Keys: 12, Sizes: []int{64 << 10, 1 << 20, 3 << 20}, Reads: 0.2, Deletes: 0.1}
+	if most > 0 { // first versions are then only those that follow a deletion
+		for k := range load.Clients {
+			l.Fill(t, newClient(t, a.proxy), fmt.Sprintf("restart-%d", k), load.Keys, 64<<10)
+		}
+		await(t, "the journal has them", func() bool { return see(t, a.proxy).Journal.Queued == 0 })
+	}
 	var readable, stored, deleted, forgotten int
 	var first []time.Duration
 	for range pick(1, 8) {
@@ -37,10 +45,9 @@ func killProxies(t *testing.T, flags []string, most float64) {
 		began := l.Count()
 		go func() {
 			defer close(over)
-			ledger.Load{Clients: 4, Keys: 12, Sizes: []int{64 << 10, 1 << 20, 3 << 20}, Reads: 0.2, Deletes: 0.1}.
-				Run(ctx, l, clientsOf(t, a.proxy), "restart")
+			load.Run(ctx, l, clientsOf(t, a.proxy), "restart")
 		}()
-		await(t, 20*time.Second, "writes under way", func() bool { return l.Count() >= began+pick(60, 200) })
+		await(t, "writes under way", func() bool { return l.Count() >= began+pick(60, 200) })
 		before := see(t, a.platform)
 		a.proxy.kill()
 		cancel()
@@ -51,7 +58,7 @@ func killProxies(t *testing.T, flags []string, most float64) {
 		<-over
 		keys, gone := l.Standing()
 		at := 0
-		await(t, 20*time.Second, "a hit", func() bool {
+		await(t, "a hit", func() bool {
 			at = (at + 1) % len(keys)
 			_, hit := l.Get(t.Context(), c, keys[at])
 			return hit

@@ -76,7 +76,7 @@ func TestScenarioWake(t *testing.T) {
 	keys := l.Fill(t, c, "wake", 4, tenMiB)
 	var asleep, awake []time.Duration
 	for k := range pick(4, 60) {
-		awaitStates(t, cache, 10*time.Second, "asleep")
+		awaitStates(t, cache, "asleep")
 		key := keys[k%len(keys) : k%len(keys)+1]
 		asleep = append(asleep, times(t, l, c, key, 1)...)
 		awake = append(awake, times(t, l, c, key, 2)[1])

@@ -71,18 +71,21 @@ func (n *numbers) print(w io.Writer) error {
 	return t.Flush()
 }
 
+// longEnough is more than a busy machine takes over what does come.
+const longEnough = 2 * time.Minute
+
 // await looks every few milliseconds whether something is so, and fails the test
 // if it is not in time.
-func await(t *testing.T, patience time.Duration, what string, so func() bool) {
+func await(t *testing.T, what string, so func() bool) {
 	t.Helper()
-	end := time.After(patience)
+	end := time.After(longEnough)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !so() {
 		select {
 		case <-tick.C:
 		case <-end:
-			t.Fatalf("not in %v: %s", patience, what)
+			t.Fatalf("not in %v: %s", longEnough, what)
 		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/infinicache/infinicache/internal/bytesize"
+	"github.com/infinicache/infinicache/internal/loopback"
 )
 
 // bin is where TestMain puts the two binaries.
@@ -80,7 +81,7 @@ func TestScripts(t *testing.T) {
 			"exits": scriptExits, "newer": scriptNewer,
 			"random": scriptRandom, "same": scriptSame, "unused": scriptUnused, "rediscli": scriptRedis,
 		},
-		Deadline: time.Now().Add(50 * time.Second),
+		Deadline: time.Now().Add(5 * time.Minute),
 	})
 }
 
@@ -160,10 +161,10 @@ func scriptSame(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func scriptUnused(ts *testscript.TestScript, _ bool, args []string) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	at, release, err := loopback.Reserve()
 	ts.Check(err)
-	ts.Setenv(args[0], l.Addr().String())
-	ts.Check(l.Close())
+	ts.Defer(release)
+	ts.Setenv(args[0], at.String())
 }
 
 func scriptRedis(ts *testscript.TestScript, _ bool, args []string) {
@@ -175,7 +176,7 @@ func scriptRedis(ts *testscript.TestScript, _ bool, args []string) {
 // TestReplay plays the extract of the trace while nodes are reclaimed.
 func TestReplay(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(bin, "infinicache"), "replay", "../../testdata/trace/dal09-2000.csv.gz",
 		"--up", "--scale", "0.005", "--requests", "1000", "--reclaim-every", "150ms", "--min-hits", "0.4", "--json",

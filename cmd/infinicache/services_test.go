@@ -42,8 +42,8 @@ func startServicesBehind(t *testing.T, front func(http.Handler) http.Handler, no
 	s := &services{}
 	s.platform = miniature.Start(t, miniature.Config{
 		Host: "cache-%d.default.svc.cluster.local", Services: nodes, Binary: filepath.Join(bin, "infinicache-node"),
-		Env:   []string{"INFINICACHE_LINKS=127.0.0.1:0", "INFINICACHE_MEMORY=128MiB", "INFINICACHE_NOTICE=5s"},
-		Drain: time.Second, Grace: 5 * time.Second, Front: front,
+		Env:   []string{"INFINICACHE_LINKS=127.0.0.1:0", "INFINICACHE_MEMORY=128MiB", "INFINICACHE_NOTICE=1m"},
+		Drain: time.Second, Grace: time.Minute, Front: front,
 	})
 	pool := filepath.Join(dir, "pool.yaml")
 	text := fmt.Sprintf("platform: knative\nprefix: cache-\nnodes: %d\nmemory: 128MiB\nimage: nobody/needs:it\nproxyImage: nobody/needs:it\ngateway: %s\n%s",

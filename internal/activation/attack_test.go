@@ -18,18 +18,19 @@ import (
 // A body that does not come is not waited for, and keeps nobody from the instance. One
 // that came late, but in time, has a session as long as any.
 func TestSlowBodies(t *testing.T) {
+	const patience = 1500 * time.Millisecond
 	url := serve(t, Config{
 		Function: func(ctx context.Context, payload []byte, _ func(wire.Call)) ([]byte, error) {
 			if string(payload) == "2" {
 				select {
-				case <-time.After(600 * time.Millisecond): // longer than a body may take
+				case <-time.After(patience + patience/5): // longer than a body may take
 				case <-ctx.Done():
 					return nil, context.Cause(ctx)
 				}
 			}
 			return payload, nil
 		},
-		BodyPatience: 300 * time.Millisecond, Beat: 20 * time.Millisecond,
+		BodyPatience: patience, Beat: 20 * time.Millisecond,
 	})
 	addr := strings.TrimSuffix(strings.TrimPrefix(url, "http://"), Path)
 	open := func() net.Conn {
@@ -38,12 +39,12 @@ func TestSlowBodies(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { nc.Close() })
-		_ = nc.SetDeadline(time.Now().Add(20 * time.Second))
-		_, _ = io.WriteString(nc, "POST "+Path+" HTTP/1.1\r\nHost: h\r\n"+LimitHeader+": 5000\r\nContent-Length: 1\r\n\r\n")
+		_ = nc.SetDeadline(time.Now().Add(time.Minute))
+		_, _ = io.WriteString(nc, "POST "+Path+" HTTP/1.1\r\nHost: h\r\n"+LimitHeader+": 30000\r\nContent-Length: 1\r\n\r\n")
 		return nc
 	}
 	slow := open()
-	all := events(t, post(t, t.Context(), url, "1000", "", "1").Body)
+	all := events(t, post(t, t.Context(), url, "60000", "", "1").Body)
 	if last := all[len(all)-1]; last.End == nil || last.End.Failure != nil {
 		t.Errorf("beside a slow body: %+v", last)
 	}

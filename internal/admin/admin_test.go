@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/infinicache/infinicache/internal/loopback"
 )
 
 func get(t *testing.T, h http.Handler, method, target string, header ...string) (int, string) {
@@ -182,13 +184,9 @@ func TestClientOfSomethingElse(t *testing.T) {
 	if _, err := c.Status(t.Context()); err == nil || !strings.Contains(err.Error(), "not understood") {
 		t.Errorf("Status of another server = %v", err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	gone := NewClient(l.Addr().String())
-	if _, err := gone.Status(t.Context()); err == nil || !strings.Contains(err.Error(), l.Addr().String()) {
+	nobody := loopback.Unused(t).String()
+	gone := NewClient(nobody)
+	if _, err := gone.Status(t.Context()); err == nil || !strings.Contains(err.Error(), nobody) {
 		t.Errorf("Status of nobody = %v, want an error with the address", err)
 	}
 }

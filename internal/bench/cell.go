@@ -147,10 +147,12 @@ type worker struct {
 	m      *measure
 }
 
+// work works until a time, and once if that is over already.
 func (w *worker) work(ctx context.Context, until time.Time, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, uint64(w.number)))
 	var last []byte
-	for n := rng.IntN(w.keys); ctx.Err() == nil && w.m.errors < maxErrors && time.Now().Before(until); n++ {
+	first := rng.IntN(w.keys)
+	for n := first; ctx.Err() == nil && w.m.errors < maxErrors && (n == first || time.Now().Before(until)); n++ {
 		key := w.key(w.number, n)
 		began := time.Now()
 		var err error

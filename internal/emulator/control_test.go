@@ -51,7 +51,7 @@ func (c client) active(t *testing.T, name string) {
 	w := sdk.NewFunctionActiveV2Waiter(c, func(o *sdk.FunctionActiveV2WaiterOptions) {
 		o.MinDelay, o.MaxDelay = 10*time.Millisecond, 20*time.Millisecond
 	})
-	if err := w.Wait(t.Context(), &sdk.GetFunctionInput{FunctionName: &name}, 20*time.Second); err != nil {
+	if err := w.Wait(t.Context(), &sdk.GetFunctionInput{FunctionName: &name}, time.Minute); err != nil {
 		t.Fatalf("%s is not active: %v", name, err)
 	}
 }
@@ -62,7 +62,7 @@ func (c client) updated(t *testing.T, name string) {
 	w := sdk.NewFunctionUpdatedV2Waiter(c, func(o *sdk.FunctionUpdatedV2WaiterOptions) {
 		o.MinDelay, o.MaxDelay = 10*time.Millisecond, 20*time.Millisecond
 	})
-	if err := w.Wait(t.Context(), &sdk.GetFunctionInput{FunctionName: &name}, 20*time.Second); err != nil {
+	if err := w.Wait(t.Context(), &sdk.GetFunctionInput{FunctionName: &name}, time.Minute); err != nil {
 		t.Fatalf("%s is not updated: %v", name, err)
 	}
 }
@@ -77,7 +77,9 @@ func refused(t *testing.T, what string, err error, kind, says string) {
 }
 
 func TestFunctionLifecycle(t *testing.T) {
-	e, c := emptyPlatform(t, Control{CreateTime: 400 * time.Millisecond, UpdateTime: 400 * time.Millisecond})
+	t.Parallel()
+	const takes = 3 * time.Second // several calls come meanwhile
+	e, c := emptyPlatform(t, Control{CreateTime: takes, UpdateTime: takes})
 	in := creation("node-3", nodeZip(t))
 	in.Environment = &types.Environment{Variables: map[string]string{"COLOR": "blue", roleVar: "environment"}}
 	in.Tags = map[string]string{"pool": "test"}

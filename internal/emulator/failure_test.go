@@ -103,7 +103,8 @@ func TestCrashKeepsEnvironment(t *testing.T) {
 }
 
 func TestSlowStartIsDoneAgain(t *testing.T) {
-	_, c := platform(t, Config{InitTimeout: 300 * time.Millisecond, Env: map[string]string{roleVar: "slow start"}})
+	t.Parallel()
+	_, c := platform(t, Config{InitTimeout: 3 * time.Second, Env: map[string]string{roleVar: "slow start"}})
 	c.ok(t, "node-0", `{"op":"echo"}`)
 }
 

@@ -96,7 +96,7 @@ func TestReuse(t *testing.T) {
 			e, c := platform(t, Config{Reuse: tt.reuse, Seed: 7})
 			var all sync.WaitGroup
 			for range 3 {
-				all.Go(func() { c.ok(t, "node-0", `{"op":"sleep","n":400}`) })
+				all.Go(func() { c.ok(t, "node-0", `{"op":"sleep","n":2000}`) })
 			}
 			all.Wait()
 			for range 20 {

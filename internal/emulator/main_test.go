@@ -151,7 +151,7 @@ func newClient(t *testing.T, e *Emulator) client {
 
 func (c client) invoke(t *testing.T, name, payload string) (*sdk.InvokeOutput, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	return c.Invoke(ctx, &sdk.InvokeInput{
 		FunctionName: aws.String(name),
@@ -192,12 +192,12 @@ func alive(pid int) bool {
 	return processState(pid) != "Z"
 }
 
-// eventually polls until ok, for at most a few seconds.
+// eventually polls until ok, for at most a minute.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	limit := time.NewTimer(8 * time.Second)
+	limit := time.NewTimer(time.Minute)
 	defer limit.Stop()
 	for !ok() {
 		select {

@@ -11,36 +11,38 @@ import (
 )
 
 func TestThrottle(t *testing.T) {
-	_, c := emptyPlatform(t, Control{Rate: 3, GetFunctionRate: 5})
+	_, c := emptyPlatform(t, Control{Rate: 1, GetFunctionRate: 2})
 	c.create(t, creation("f", zipOf(zipped{"bootstrap", 0o755, nil})))
-	calls := func(n int, call func() error) (refusal error) {
-		for range n {
+	calls := func(most int, call func() error) (refusal error) {
+		for range most {
 			if err := call(); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	err := calls(30, func() error {
+	err := calls(1000, func() error {
 		_, err := c.GetFunctionConfiguration(t.Context(), &sdk.GetFunctionConfigurationInput{FunctionName: aws.String("f")})
 		return err
 	})
 	var many *types.TooManyRequestsException
 	if !errors.As(err, &many) || many.Reason != types.ThrottleReasonCallerRateLimitExceeded {
-		t.Errorf("30 calls at once: %v", err)
+		t.Errorf("1000 calls at once: %v", err)
 	}
 	get := func() error {
 		_, err := c.GetFunction(t.Context(), &sdk.GetFunctionInput{FunctionName: aws.String("f")})
 		return err
 	}
-	if err := calls(4, get); err != nil {
+	if err := calls(2, get); err != nil {
 		t.Errorf("GetFunction has a rate of its own: %v", err)
 	}
-	if err := calls(50, get); !errors.As(err, &many) {
-		t.Errorf("50 GetFunctions at once: %v", err)
+	if err := calls(1000, get); !errors.As(err, &many) {
+		t.Errorf("1000 GetFunctions at once: %v", err)
 	}
 	// The SDK's own retries get through.
-	patient := sdk.New(c.Options(), func(o *sdk.Options) { o.Retryer = retry.NewStandard() })
+	patient := sdk.New(c.Options(), func(o *sdk.Options) {
+		o.Retryer = retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts = 10 })
+	})
 	if _, err := patient.ListTags(t.Context(), &sdk.ListTagsInput{Resource: aws.String(functionARN("f"))}); err != nil {
 		t.Errorf("with retries: %v", err)
 	}

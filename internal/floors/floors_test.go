@@ -52,6 +52,7 @@ var floors = map[string]int{
 	"internal/trace":      1,
 	"internal/journal":    1,
 	"internal/simnet":     1,
+	"internal/loopback":   1,
 
 	"internal/wire":      -1,
 	"internal/resp":      0,
@@ -72,6 +73,7 @@ var floors = map[string]int{
 // testSupport are the packages that exist for tests, which alone import them.
 var testSupport = map[string]bool{
 	"internal/simnet":                     true,
+	"internal/loopback":                   true,
 	"internal/simcache":                   true,
 	"internal/ledger":                     true,
 	"internal/platform/conformance":       true,

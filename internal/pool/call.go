@@ -190,7 +190,8 @@ func (c *Call) Credit(n uint32) {
 
 // EndRead ends the calls of one read, of which some may be nil: those that are not over
 // are given up. A node that took three times as long as usual among them is slow, and so
-// is one given up that was later by half than the last of those that answered.
+// is one given up that was later by half than the last of those that answered. One that
+// took at most half as long again as usual is slow no more.
 func EndRead(calls []*Call) {
 	var took []time.Duration
 	for _, c := range calls {
@@ -215,11 +216,16 @@ func EndRead(calls []*Call) {
 }
 
 // judge notes that the node is slow, if it is. usual and last are what it takes others.
+// Some were late by chance: with more of those than an object has parity, the one that
+// is slow would be asked again and again, as one of them.
 func (c *Call) judge(usual, last time.Duration) {
 	c.n.mu.Lock()
 	defer c.n.mu.Unlock()
-	if c.took > 3*usual || c.link != nil && !c.over && time.Since(c.sent) > last*3/2 {
+	switch {
+	case c.took > 3*usual || c.link != nil && !c.over && time.Since(c.sent) > last*3/2:
 		c.link.slow = time.Now()
+	case c.link != nil && c.took > 0 && c.took <= usual*3/2:
+		c.link.slow = time.Time{}
 	}
 }
 

@@ -153,6 +153,47 @@ func TestSlowNodeIsNotReady(t *testing.T) {
 	}
 }
 
+// A node that was slow is a first choice again as soon as it takes about as long as
+// others do.
+func TestNodeThatIsFastAgainIsReady(t *testing.T) {
+	const ms = time.Millisecond
+	for took, want := range map[time.Duration]pool.State{90 * ms: pool.Ready, 140 * ms: pool.Ready, 160 * ms: pool.Asleep} {
+		bubble(t, 2, func(t *testing.T, r *rig) {
+			var ends [2]*end
+			at := func(n int) catalog.Place { return catalog.Place{Node: uint32(n), Instance: uint32(n + 1)} }
+			for n := range ends {
+				r.pool.Seek(uint32(n))
+				ends[n], _ = r.join(r.invoked(), byte(n+1), 0, 0)
+			}
+			for _, second := range []time.Duration{400 * ms, took} { // the first node takes 100 ms
+				calls := make([]*pool.Call, len(ends))
+				for n := range ends {
+					calls[n] = r.pool.Fetch(at(n), wire.Chunk{Version: 1, Index: uint16(n)}, 0, 1, 1<<20, lifecycle.Serve, &sink{})
+				}
+				answer := func(n int) {
+					t.Helper()
+					f := ends[n].want(wire.TypeFetch, nil)
+					ends[n].block(f.Stream, wire.Block{Chunk: uint16(n)}, []byte("a"))
+					ends[n].done(f.Stream, nil, 0)
+					synctest.Wait()
+				}
+				order, first := []int{0, 1}, 100*ms
+				if second < first {
+					order, first, second = []int{1, 0}, second, first
+				}
+				time.Sleep(first)
+				answer(order[0])
+				time.Sleep(second - first)
+				answer(order[1])
+				pool.EndRead(calls)
+			}
+			if got := r.pool.State(at(1)); got != want {
+				t.Errorf("after %v the node is %v, want %v", took, got, want)
+			}
+		})
+	}
+}
+
 func TestLinkCutInMidBlock(t *testing.T) {
 	awake(t, func(t *testing.T, r *rig, s *session, e *end, at catalog.Place) {
 		got := &sink{}

@@ -388,6 +388,11 @@ var mutants = []mutant{
 `, new: ``,
 	},
 	{
+		name: "who was late by chance stays slow", file: "internal/pool/call.go", tests: pool + " -run FastAgain",
+		old: `		c.link.slow = time.Time{}
+`, new: ``,
+	},
+	{
 		name: "send a node what it was given up for", file: "internal/pool/call.go", tests: workloads + " -run TestWritesBesideASlowNode",
 		old: `l.conn.Drop(c.stream)`, new: `_ = l`,
 	},

@@ -168,6 +168,9 @@ func TestProxyWaitsForHandover(t *testing.T) {
 		p.Image, p.ProxyFlags = "dev.local/infinicache-node:v2", []string{"--shape=1+1"}
 		var told []string
 		d := deployerFor(t, s, p, nil)
+		if !stays {
+			d.patience = time.Minute
+		}
 		d.progress = func(line string) { told = append(told, line) }
 		if err := deployPool(t, d); err != nil {
 			t.Fatal(err)

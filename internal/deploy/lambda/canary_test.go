@@ -2,7 +2,6 @@ package lambda
 
 import (
 	"errors"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
 	"github.com/infinicache/infinicache/internal/emulator"
+	"github.com/infinicache/infinicache/internal/loopback"
 )
 
 // outdated is what a deployment would change.
@@ -105,25 +105,21 @@ func TestBrokenProgramStopsWithoutProxy(t *testing.T) {
 }
 
 func TestUpdateThatLosesTheProxyStops(t *testing.T) {
-	gone, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone.Close()
+	gone := loopback.Unused(t).String()
 	e := embedded(t, slowly)
 	first := deployer(t, e, "v1")
 	run(t, first)
 	proxy := &drainer{}
-	lost := func(c *Config) { c.Pool.Proxy, c.Drainer = gone.Addr().String(), proxy }
+	lost := func(c *Config) { c.Pool.Proxy, c.Drainer = gone, proxy }
 	failed := refused(t, deployer(t, e, "v2", lost))
-	if failed.Kind != Network || !strings.Contains(failed.Error(), "does not reach "+gone.Addr().String()) {
+	if failed.Kind != Network || !strings.Contains(failed.Error(), "does not reach "+gone) {
 		t.Errorf("Apply = %v", failed)
 	}
 	if s := ask(t, first, 1); s.Version != "v1" {
 		t.Errorf("node 1 runs %q", s.Version)
 	}
 	// Nobody drains where no proxy runs, and then it need not be reached.
-	run(t, deployer(t, e, "v2", func(c *Config) { c.Pool.Proxy, c.LoseObjects = gone.Addr().String(), true }))
+	run(t, deployer(t, e, "v2", func(c *Config) { c.Pool.Proxy, c.LoseObjects = gone, true }))
 }
 
 // TestProbeIsTriedAgain has the function refuse every invocation for a while.

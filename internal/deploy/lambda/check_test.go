@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
 	"github.com/infinicache/infinicache/internal/emulator"
+	"github.com/infinicache/infinicache/internal/loopback"
 )
 
 // found is the finding about a subject.
@@ -40,7 +41,7 @@ func check(t *testing.T, d *Deployer) []Finding {
 }
 
 func TestCheck(t *testing.T) {
-	proxy, err := net.Listen("tcp", "127.0.0.1:0")
+	proxy, err := net.Listen("tcp", loopback.Unused(t).String())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -261,7 +261,7 @@ func (a admits) Admit(ctx context.Context, nodes []int) error {
 }
 
 func TestThrottledCallsAreMadeAgain(t *testing.T) {
-	e := embedded(t, emulator.Control{}) // 15 calls a second, and quick makes them at once
+	e := embedded(t, emulator.Control{Rate: 5}) // calls a second, and quick makes them at once
 	d := deployer(t, e, "v1", func(c *Config) { c.Pool.Nodes = 12 })
 	run(t, d)
 	unchanged(t, d)

@@ -158,13 +158,16 @@ func TestSomethingElseAnswers(t *testing.T) {
 // TestSilenceIsBoundedAndTold has a platform that takes calls and never answers, and
 // one that refuses some.
 func TestSilenceIsBoundedAndTold(t *testing.T) {
-	for want, answer := range map[string]http.HandlerFunc{
-		"does not answer":             func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
-		"answers 503 Service Unavail": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) },
+	for want, tt := range map[string]struct {
+		patience time.Duration
+		answer   http.HandlerFunc
+	}{
+		"does not answer":             {20 * time.Millisecond, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }},
+		"answers 503 Service Unavail": {time.Minute, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }},
 	} {
 		var mu sync.Mutex
 		var told []string
-		d, calls := scripted(t, answer, func(c *Config) {
+		d, calls := scripted(t, tt.answer, func(c *Config) {
 			c.Progress = func(_, total int, doing string) {
 				mu.Lock()
 				defer mu.Unlock()
@@ -174,7 +177,7 @@ func TestSilenceIsBoundedAndTold(t *testing.T) {
 			}
 		})
 		impatient := d.tempo
-		impatient.patience, impatient.attempts = 20*time.Millisecond, 3
+		impatient.patience, impatient.attempts = tt.patience, 3
 		d, err := newDeployer(d.cfg, impatient)
 		if err != nil {
 			t.Fatal(err)

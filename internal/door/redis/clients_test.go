@@ -21,7 +21,7 @@ func TestGoRedis(t *testing.T) {
 	for _, protocol := range []int{2, 3} {
 		t.Run(fmt.Sprint("RESP", protocol), func(t *testing.T) {
 			addr, _ := serve(t, newFake(), Config{})
-			ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 			defer cancel()
 			c := goredis.NewClient(&goredis.Options{Addr: addr, Protocol: protocol, ClientName: "tester"})
 			defer c.Close()
@@ -106,7 +106,7 @@ func TestGoRedis(t *testing.T) {
 // Many clients at once, each on keys of its own, always read what they wrote.
 func TestManyClients(t *testing.T) {
 	addr, _ := serve(t, newFake(), Config{})
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	c := goredis.NewClient(&goredis.Options{Addr: addr})
 	defer c.Close()
@@ -139,7 +139,7 @@ func tool(t *testing.T, addr, stdin, name string, args ...string) string {
 		t.Skipf("%s is not installed", name)
 	}
 	host, port, _ := net.SplitHostPort(addr)
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	c := exec.CommandContext(ctx, path, append([]string{"-h", host, "-p", port}, args...)...)
 	c.Stdin = strings.NewReader(stdin)

@@ -380,7 +380,7 @@ func TestStalledClients(t *testing.T) {
 }
 
 func TestIdleClients(t *testing.T) {
-	addr, _ := serve(t, newFake(), Config{Idle: 30 * time.Millisecond})
+	addr, _ := serve(t, newFake(), Config{Idle: 500 * time.Millisecond})
 	c := dial(t, addr)
 	c.send(cmd("PING"))
 	c.expect("+PONG\r\n")
@@ -390,7 +390,7 @@ func TestIdleClients(t *testing.T) {
 // waitFor asks until it is so.
 func waitFor(t *testing.T, what string, so func() bool) {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for !so() {

@@ -50,7 +50,7 @@ func serveFunction(port string) {
 const host = "c-%d.default.svc.cluster.local"
 
 func TestConformance(t *testing.T) {
-	conformance.Run(t, func(t *testing.T) conformance.Harness {
+	conformance.Run(t, func(t *testing.T, longest time.Duration) conformance.Harness {
 		binary, err := os.Executable()
 		if err != nil {
 			t.Fatal(err)
@@ -61,7 +61,7 @@ func TestConformance(t *testing.T) {
 			Env: []string{"GORACE=atexit_sleep_ms=0"},
 		})
 		d, err := knative.New(knative.Config{
-			Host: host, Gateway: p.URL(), Session: 3 * time.Second,
+			Host: host, Gateway: p.URL(), Session: longest,
 			Price:     platform.Price{Quantum: 100 * time.Millisecond},
 			Instances: func(context.Context) ([]netip.AddrPort, error) { return p.Instances(), nil },
 		})

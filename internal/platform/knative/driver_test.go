@@ -51,7 +51,7 @@ func served(t *testing.T, h http.HandlerFunc) (*knative.Driver, *atomic.Int64) {
 		h(w, r)
 	}))
 	t.Cleanup(s.Close)
-	d, err := knative.New(knative.Config{Host: host, Gateway: s.URL, Silence: 200 * time.Millisecond})
+	d, err := knative.New(knative.Config{Host: host, Gateway: s.URL, Silence: 3 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

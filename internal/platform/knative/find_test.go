@@ -81,7 +81,7 @@ func TestInstanceIsFoundAndInvoked(t *testing.T) {
 	if asked.Load() != 3 || listed.Load() != 1 || invoked.Load() != 3 {
 		t.Errorf("%d asked in %d rounds, %d invoked, want 3 in 1, and 3", asked.Load(), listed.Load(), invoked.Load())
 	}
-	if d := time.Since(began); d > 10*time.Second {
+	if d := time.Since(began); d > time.Minute {
 		t.Errorf("one that says nothing costs %v", d)
 	}
 }

@@ -23,9 +23,6 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// sessionLimit leaves room for a payload of 6 MiB under the race detector.
-const sessionLimit = 3 * time.Second
-
 func TestConformance(t *testing.T) {
 	t.Run("second instance", func(t *testing.T) { conformance.Run(t, embedded(0)) })
 	t.Run("one instance", func(t *testing.T) { conformance.Run(t, embedded(1)) })
@@ -33,15 +30,15 @@ func TestConformance(t *testing.T) {
 
 // embedded makes harnesses of a driver over an emulator with the given reserved
 // concurrency.
-func embedded(reserved int) func(*testing.T) conformance.Harness {
-	return func(t *testing.T) conformance.Harness {
+func embedded(reserved int) func(*testing.T, time.Duration) conformance.Harness {
+	return func(t *testing.T, longest time.Duration) conformance.Harness {
 		t.Helper()
 		binary, err := os.Executable()
 		if err != nil {
 			t.Fatal(err)
 		}
 		e, err := emulator.New(emulator.Config{
-			Nodes: 4, Prefix: "c-", Binary: binary, Timeout: sessionLimit, Concurrency: reserved,
+			Nodes: 4, Prefix: "c-", Binary: binary, Timeout: longest, Concurrency: reserved,
 			// A function under the race detector would sleep for a second at its exit.
 			Env: map[string]string{"GORACE": "atexit_sleep_ms=0"},
 		})
@@ -52,7 +49,7 @@ func embedded(reserved int) func(*testing.T) conformance.Harness {
 		ended := make(chan error, 1)
 		go func() { ended <- e.Run(ctx) }()
 		d, err := lambda.New(lambda.Config{
-			AWS: lambda.Local(e.URL()), Prefix: "c-", Timeout: sessionLimit, Reserved: reserved,
+			AWS: lambda.Local(e.URL()), Prefix: "c-", Timeout: longest, Reserved: reserved,
 			Price: platform.Price{Quantum: time.Millisecond},
 		})
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"github.com/infinicache/infinicache/internal/loopback"
 	"github.com/infinicache/infinicache/internal/platform"
 )
 
@@ -149,10 +150,7 @@ func TestBrokenConnectionIsOneAttempt(t *testing.T) {
 }
 
 func TestNobodyListens(t *testing.T) {
-	srv := httptest.NewServer(http.NotFoundHandler())
-	url := srv.URL
-	srv.Close()
-	d, err := New(Config{AWS: Local(url), Prefix: "n"})
+	d, err := New(Config{AWS: Local("http://" + loopback.Unused(t).String()), Prefix: "n"})
 	if err != nil {
 		t.Fatal(err)
 	}

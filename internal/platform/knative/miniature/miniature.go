@@ -20,6 +20,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -27,6 +28,7 @@ import (
 	"time"
 
 	"github.com/infinicache/infinicache/internal/activation"
+	"github.com/infinicache/infinicache/internal/loopback"
 )
 
 // Config describes the services.
@@ -70,6 +72,7 @@ type pod struct {
 	cmd     *exec.Cmd
 	url     *url.URL
 	queue   *httptest.Server
+	release func()        // gives its port back; nil while it has none
 	ready   chan struct{} // closed when it can be asked, or err is set
 	err     error
 	exited  chan struct{}
@@ -183,6 +186,11 @@ func (p *Platform) start(pod *pod) {
 	runtime.LockOSThread()
 	defer close(pod.exited)
 	defer p.forget(pod)
+	defer func() {
+		if pod.release != nil {
+			pod.release()
+		}
+	}()
 	if pod.err = p.exec(pod); pod.err != nil {
 		close(pod.ready)
 		return
@@ -196,20 +204,18 @@ func (p *Platform) start(pod *pod) {
 	_ = pod.cmd.Wait()
 }
 
-// run starts the process on a free port.
+// exec starts the process on a free port.
 func (p *Platform) exec(pod *pod) error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	at, release, err := loopback.Reserve()
 	if err != nil {
 		return err
 	}
-	address := l.Addr().String()
-	l.Close() // between this and the process's own Listen nobody else is given it, in all likelihood
-	_, port, _ := net.SplitHostPort(address)
-	pod.url = &url.URL{Scheme: "http", Host: address}
+	pod.release = release
+	pod.url = &url.URL{Scheme: "http", Host: at.String()}
 	pod.queue = httptest.NewServer(http.HandlerFunc(pod.probe))
 	pod.cmd = exec.Command(p.cfg.Binary)
 	pod.cmd.Env = append([]string{
-		"PORT=" + port, "K_SERVICE=" + fmt.Sprint(pod.service), "K_REVISION=1",
+		"PORT=" + strconv.Itoa(int(at.Port())), "K_SERVICE=" + fmt.Sprint(pod.service), "K_REVISION=1",
 		"INFINICACHE_QUEUE_PROXY=" + strings.TrimPrefix(pod.queue.URL, "http://"),
 	}, p.cfg.Env...)
 	pod.cmd.SysProcAttr = attr()
@@ -235,7 +241,7 @@ func (p *Platform) exec(pod *pod) error {
 }
 
 // startPatience is how long a process may take until it can be asked.
-const startPatience = 20 * time.Second
+const startPatience = time.Minute
 
 // await waits until the pod can be asked.
 func (p *Platform) await(pod *pod) error {

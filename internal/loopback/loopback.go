@@ -1,0 +1,24 @@
+// Package loopback reserves ports for tests that must name one before a process
+// listens at it.
+package loopback
+
+import (
+	"net/netip"
+	"testing"
+)
+
+// Reserve gives an address of loopback where nobody listens. Until release is called,
+// once, nobody is given it by chance, while a process may listen there, end, and
+// another listen. On other systems than Linux nothing keeps others away.
+func Reserve() (at netip.AddrPort, release func(), err error) { return reserve() }
+
+// Unused is Reserve until the test ends.
+func Unused(t testing.TB) netip.AddrPort {
+	t.Helper()
+	at, release, err := Reserve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(release)
+	return at
+}
