@@ -36,13 +36,14 @@ type pool struct {
 type fields = map[string]any
 
 // newPool writes a pool file, deploys it, and has the pool deleted when the test ends.
-// Fields change what is usual here: small nodes with short windows.
+// Fields change what is usual here: small nodes with short windows, of which four pools
+// have room on two processors while each has its pods twice.
 func newPool(t *testing.T, id string, nodes int, change fields) *pool {
 	t.Helper()
 	p := &pool{t: t, id: id, file: filepath.Join(t.TempDir(), id+".yaml"), settings: fields{
 		"platform": "knative", "prefix": id + "-", "nodes": nodes, "namespace": at.namespace,
-		"memory": "256MiB", "cpu": "10m", "window": "30s", "timeout": "300s", "clients": "all",
-		"image": at.nodeImages[0], "proxyImage": at.proxyImage, "proxyCPU": "50m", "proxyMemory": "256MiB",
+		"memory": "256MiB", "cpu": "1m", "window": "30s", "timeout": "300s", "clients": "all",
+		"image": at.nodeImages[0], "proxyImage": at.proxyImage, "proxyCPU": "20m", "proxyMemory": "256MiB",
 	}}
 	maps.Copy(p.settings, change)
 	p.write(nil)

@@ -38,7 +38,15 @@ func TestWake(t *testing.T) {
 		}
 		return time.Since(began)
 	}
-	ask := func() error { return e.exchange(t.Context(), e.gateway, e.names[0], http.MethodGet, 1) }
+	// What the cluster fails at with plain HTTP is not compared with, and not this test's.
+	ask := func(took []time.Duration) []time.Duration {
+		began := time.Now()
+		if err := e.exchange(t.Context(), e.gateway, e.names[0], http.MethodGet, 1); err != nil {
+			t.Logf("plain HTTP: %v", err)
+			return took
+		}
+		return append(took, time.Since(began))
+	}
 	get := func() error {
 		if _, hit := l.Get(t.Context(), c, "wake/0"); !hit {
 			return fmt.Errorf("a miss: %v, %v", l.Misses, l.FirstFailure)
@@ -53,15 +61,18 @@ func TestWake(t *testing.T) {
 			return err != nil && len(p.names()) == 0 && p.status().Nodes[0].Holders == 0
 		})
 		cold = append(cold, timed(func() error { l.Fill(t, c, "wake", 1, small); return nil }))
-		coldEcho = append(coldEcho, timed(ask))
+		coldEcho = ask(coldEcho)
 		for range 10 {
 			await(t, 5*time.Second, "the session is over", func() bool { return p.status().Nodes[0].State == "asleep" })
 			warm = append(warm, timed(get))
 			awake = append(awake, timed(get))
-			warmEcho = append(warmEcho, timed(ask))
+			warmEcho = ask(warmEcho)
 		}
 	}
 	p.verdict(l)
+	if len(coldEcho) == 0 || len(warmEcho) == 0 {
+		t.Fatal("plain HTTP never worked")
+	}
 	report(t, "SET that waits for a node without a pod", "%s, %.2f times plain HTTP to such a service: %s", spread(cold), times(cold, coldEcho), spread(coldEcho))
 	report(t, "GET that waits for a node without a session", "%s, %.1f times plain HTTP to a service that is up: %s", spread(warm), times(warm, warmEcho), spread(warmEcho))
 	report(t, "GET of a node in session", "%s, %.2f times that", spread(awake), times(awake, warmEcho))
