@@ -179,8 +179,8 @@ func TestReplay(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(bin, "infinicache"), "replay", "../../testdata/trace/dal09-2000.csv.gz",
-		"--up", "--scale", "0.005", "--requests", "1000", "--reclaim-every", "150ms", "--min-hits", "0.4", "--json",
-		"--up-flag=--memory=128MiB", "--up-flag=--cut-links=0.2")
+		"--up", "--scale", "0.005", "--requests", "2000", "--reclaim-every", "20ms", "--min-hits", "0.4", "--json",
+		"--up-flag=--memory=128MiB", "--up-flag=--nodes=6", "--up-flag=--cut-links=0.2")
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -192,7 +192,7 @@ func TestReplay(t *testing.T) {
 		t.Fatalf("%v in %s", err, out)
 	}
 	t.Logf("%.3f of %d requests hit, misses %v, %d reclaimed in %.1f s", r.HitRatio, r.Requests, r.Misses, r.Reclaimed, r.Seconds)
-	if r.Requests != 1000 || r.WrongBytes != 0 || !r.Verified || r.Errors != 0 || r.FailedPuts != 0 {
+	if r.Requests != 2000 || r.WrongBytes != 0 || !r.Verified || r.Errors != 0 || r.FailedPuts != 0 {
 		t.Errorf("%d requests, %d wrong bytes, %d errors, %d failed puts (%s)", r.Requests, r.WrongBytes, r.Errors, r.FailedPuts, r.FirstError)
 	}
 	if r.UnexplainedMisses == nil || *r.UnexplainedMisses != 0 || r.Misses["unexplained"] != 0 {
