@@ -103,7 +103,8 @@ func put(ctx context.Context, client *infinicache.Client, key string, file *os.F
 }
 
 // remaining is how many bytes of a file are left to read, -1 if that shows only
-// at its end.
+// at its end: of pipes, and of regular files that claim to be empty, as those of /proc
+// do that are not.
 func remaining(file *os.File) (int64, error) {
 	st, err := file.Stat()
 	if err != nil {
@@ -119,5 +120,8 @@ func remaining(file *os.File) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return max(st.Size()-at, 0), nil
+	if st.Size() <= at {
+		return -1, nil
+	}
+	return st.Size() - at, nil
 }
