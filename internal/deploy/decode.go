@@ -105,11 +105,28 @@ func fieldsOf(text []byte) (map[string]json.RawMessage, error) {
 		}
 		return nil, err
 	}
+	if line := secondDocument(text); line > 0 {
+		return nil, fmt.Errorf("line %d: another document begins, one allowed", line)
+	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(inJSON, &fields); err != nil {
 		return nil, errors.New("lines such as nodes: 40 wanted, something else given")
 	}
 	return fields, nil
+}
+
+// secondDocument is the line where a document begins that the YAML reader passes over;
+// 0 if there is none.
+func secondDocument(text []byte) int {
+	begun := false
+	for i, line := range bytes.Split(text, []byte("\n")) {
+		marker := bytes.HasPrefix(line, []byte("---"))
+		if marker && begun {
+			return i + 1
+		}
+		begun = begun || !marker && len(bytes.TrimSpace(line)) > 0 && line[0] != '#' && line[0] != '%'
+	}
+	return 0
 }
 
 // lineOf is the line in which a field begins, if it begins one; else 0.

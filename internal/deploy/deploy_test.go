@@ -14,6 +14,7 @@ func TestDecode(t *testing.T) {
 	for bad, want := range map[string]string{
 		"nodez: 4": "line 1: nodez: no such field", "# n\n'nodes' : [1]": "line 2: nodes: a list given, a whole number allowed", "{nodes: x}": `nodes: "x" given, a whole number allowed`,
 		"nodes: 4\nnodes: 5": "line 2: nodes: given twice, once allowed", "memory: much": `line 1: memory: "much" given, a number of bytes like 256MiB allowed`,
+		"--- # the pool\nnodes: 4\n---\nnodes: 3\n": "line 3: another document begins, one allowed",
 		"\t:": "cannot start any token", "[nodes]": "lines such as", "prefix: 5": "line 1: prefix: 5 given, a text allowed; if it is meant, put it in quotes",
 	} {
 		faults, err := Decode([]byte(bad), &Pool{}, Strict)
