@@ -77,7 +77,7 @@ var mends = [kinds]string{
 	Busy:        "wait until nobody else changes it, then run the same again; it goes on where it was",
 	Failed:      "mend that, then run the same again; it goes on where it was",
 	Consent:     "name the proxy with --admin, so that nodes are drained first, or allow it with --undrained instead",
-	Undrained:   "see why with `infinicache nodes`, then run the same again, or allow losses with --undrained instead of --admin",
+	Undrained:   "see why with `infinicache nodes`, let whoever else drains or resizes finish, then run the same again; --undrained instead of --admin allows losses",
 	Silent:      "see the function's logs, then deploy a program and settings that work",
 }
 
