@@ -133,10 +133,15 @@ func TestRollout(t *testing.T) {
 }
 
 // TestProxyWaitsForHandover has a rollout and a change of the proxy in one deployment:
-// while pods of the revision before may still be handing over, the proxy stays.
+// while pods of the revision before may still be handing over, the proxy stays, if there
+// is one.
 func TestProxyWaitsForHandover(t *testing.T) {
 	const earlier = "/api/v1/namespaces/default/pods/cache-1-00001"
-	for _, stays := range []bool{false, true} {
+	for _, tt := range []struct {
+		name        string
+		stays, away bool // the earlier pod, the proxy
+	}{{"gone", false, false}, {"stays", true, false}, {"no proxy", true, true}} {
+		stays := tt.stays
 		s := newAPIServer(t)
 		s.controller = func(u *unstructured.Unstructured) {
 			if allReady(u); isNode(u) {
@@ -171,6 +176,10 @@ func TestProxyWaitsForHandover(t *testing.T) {
 		if !stays {
 			d.patience = time.Minute
 		}
+		if tt.away {
+			d.patience = 2 * time.Second
+			s.objects["/apis/apps/v1/namespaces/default/statefulsets/cache-proxy"].server["status"].(m)["readyReplicas"] = int64(0)
+		}
 		d.progress = func(line string) { told = append(told, line) }
 		if err := deployPool(t, d); err != nil {
 			t.Fatal(err)
@@ -180,11 +189,11 @@ func TestProxyWaitsForHandover(t *testing.T) {
 			want = slices.Delete(want, 4, 5)
 		}
 		if diff := cmp.Diff(want, s.changed()); diff != "" {
-			t.Errorf("stays %t: calls (-want +got):\n%s", stays, diff)
+			t.Errorf("%s: calls (-want +got):\n%s", tt.name, diff)
 		}
 		lines := strings.Join(told, "\n")
-		if !strings.Contains(lines, "waits for 1 pods of earlier revisions: cache-1-00001") || strings.Contains(lines, "still there") != stays {
-			t.Errorf("stays %t: told\n%s", stays, lines)
+		if !strings.Contains(lines, "waits for 1 pods of earlier revisions: cache-1-00001") || strings.Contains(lines, "still there") != (stays && !tt.away) || strings.Contains(lines, "no proxy that is ready") != tt.away {
+			t.Errorf("%s: told\n%s", tt.name, lines)
 		}
 	}
 }

@@ -177,11 +177,23 @@ func (d *Deployer) unreadyError(ctx context.Context, waiting map[int]readiness) 
 // awaitHandover waits until no node has pods of earlier revisions: they have handed
 // over what they held, and the autoscaler has taken them. It does so for as long as
 // their number goes down within the deployer's patience: where the autoscaler looks back
-// further than that, they stay, and hold nothing any more.
+// further than that, they stay, and hold nothing any more. Where there is no proxy they
+// cannot hand over, and end the sooner the longer it is away.
 func (d *Deployer) awaitHandover(ctx context.Context) error {
 	const few = 5
 	fewest, since := 0, time.Now()
+	served := since // when there was a proxy
 	for {
+		serves, err := d.proxyServes(ctx)
+		if err != nil {
+			return err
+		}
+		if serves {
+			served = time.Now()
+		} else if time.Since(served) >= min(awayFor, d.patience/10) {
+			d.tell("there is no proxy that is ready: pods of earlier revisions are not waited for")
+			return nil
+		}
 		earlier, err := d.earlierPods(ctx)
 		if err != nil {
 			return err
@@ -203,6 +215,19 @@ func (d *Deployer) awaitHandover(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// awayFor is how long a proxy may not be ready before it is given up.
+const awayFor = 5 * time.Second
+
+// proxyServes tells whether there is a proxy that is ready, of whatever revision.
+func (d *Deployer) proxyServes(ctx context.Context) (bool, error) {
+	u, err := d.cluster.get(ctx, statefulSets, d.pool.Namespace, d.pool.ProxyName())
+	if err != nil || u == nil {
+		return false, err
+	}
+	ready, _, _ := unstructured.NestedInt64(u.Object, "status", "readyReplicas")
+	return ready > 0, nil
 }
 
 // awaitProxy waits until the proxy can be used.

@@ -86,5 +86,5 @@ func (d *Deployer) storageClass(ctx context.Context, name string, given bool) (*
 func (d *Deployer) byHand(f *findings, class, why string) {
 	f.bad(Warning, "volume", fmt.Sprintf("name a class that makes volumes in storageClass (kubectl get storageclass), or make the volume; "+
 		"who makes its claim, too, calls it %s and gives it the label %s", d.pool.claimName(), d.pool.mine()),
-		"%s: there has to be a volume of %s, ReadWriteOnce, %s or more, that no other claim has", why, cmp.Or(class, "no class"), quantity(d.pool.Storage))
+		"%s: there has to be a volume of %s, ReadWriteOnce, %s or more, that no other claim has and user or group %d may write", why, cmp.Or(class, "no class"), quantity(d.pool.Storage), imageUser)
 }
