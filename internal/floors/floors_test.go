@@ -101,6 +101,7 @@ var nodeNever = []string{
 // the process, each with the reason.
 var outsideCmd = map[string]string{
 	"internal/platform/conformance/function.go": "a test's function, which exits when the suite asks it to",
+	"internal/loopback/alone_linux.go":          "a test that is run again, in a network of its own",
 }
 
 // maxLines is how long a file may be that is not a test.

@@ -3,17 +3,14 @@ package link
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"net"
-	"os"
-	"os/exec"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/infinicache/infinicache/internal/loopback"
 	"github.com/infinicache/infinicache/internal/wire"
 )
 
@@ -92,19 +89,15 @@ func TestPeerThatDoesNotReadIsNotGone(t *testing.T) {
 	reader.Close(nil)
 }
 
-// aloneVariable is set in the process that has a network for itself.
-const aloneVariable = "INFINICACHE_TEST_ALONE"
-
 // The other side's machine goes, and its network with it: no end of the connection is
 // told of, and nothing is answered. The test runs in a network of its own, which it
 // takes down.
 func TestMachineThatIsGone(t *testing.T) {
-	if os.Getenv(aloneVariable) == "" {
-		t.Parallel()
-		alone(t)
+	t.Parallel()
+	if !loopback.Alone(t) {
 		return
 	}
-	lo(t, true)
+	loopback.SetUp(t, true)
 	type peer struct {
 		name string
 		link *Conn
@@ -124,7 +117,7 @@ func TestMachineThatIsGone(t *testing.T) {
 		return p
 	}
 	idle, asking, blind := start("idle", true), start("asking", true), start("not watched", false)
-	lo(t, false)
+	loopback.SetUp(t, false)
 	began := time.Now()
 	for _, p := range []peer{asking, blind} {
 		if err := p.link.Send(wire.TypePing, 0, 0, &wire.Session{}); err != nil {
@@ -141,48 +134,5 @@ func TestMachineThatIsGone(t *testing.T) {
 	}
 	if err := blind.link.Err(); err != nil {
 		t.Errorf("the link that is not watched ended, too: %v", err)
-	}
-}
-
-// alone runs the test that calls it in a process that has a network for itself.
-func alone(t *testing.T) {
-	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=2m")
-	cmd.Env = append(os.Environ(), aloneVariable+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-	}
-	out, err := cmd.CombinedOutput()
-	var exit *exec.ExitError
-	switch {
-	case err != nil && !errors.As(err, &exit):
-		t.Skipf("no network of its own here: %v", err)
-	case err != nil:
-		t.Errorf("%v\n%s", err, out)
-	case strings.Contains(string(out), "--- SKIP"):
-		t.Skipf("%s", out)
-	default:
-		t.Logf("%s", out)
-	}
-}
-
-// lo takes this process's network up or down.
-func lo(t *testing.T, up bool) {
-	t.Helper()
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Skip(err)
-	}
-	defer unix.Close(fd)
-	flags, err := unix.NewIfreq("lo")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if up {
-		flags.SetUint16(unix.IFF_UP)
-	}
-	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, flags); err != nil {
-		t.Skipf("no network of its own here: %v", err)
 	}
 }

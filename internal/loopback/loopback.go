@@ -1,5 +1,6 @@
-// Package loopback reserves ports for tests that must name one before a process
-// listens at it.
+// Package loopback is for tests that ask more of the loopback network than a port that
+// the system picks: it reserves ports that must be named before a process listens
+// there, and runs tests in a network of their own.
 package loopback
 
 import (

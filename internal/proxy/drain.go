@@ -27,12 +27,12 @@ const (
 	drainRetry = 500 * time.Millisecond
 )
 
-// whither says where chunks may go that have to leave an instance.
-type whither uint8
+// destination says where chunks may go that have to leave an instance.
+type destination uint8
 
 const (
 	// moveHome is to the node's next instance, too, if it has one already.
-	moveHome whither = iota
+	moveHome destination = iota
 	// moveAway is to other nodes.
 	moveAway
 	// moveAnyhow is to other nodes, and whatever it takes: evicting an object, or
@@ -144,7 +144,7 @@ func (p *Proxy) holdingsOn(nodes map[uint32]bool) []holding {
 
 // moveAll moves chunks to other nodes and says how many it moved. done, which may
 // be nil, is called after each that is done with, with what came of it.
-func (p *Proxy) moveAll(ctx context.Context, held []holding, how whither, done func(h holding, err error)) (moved int64) {
+func (p *Proxy) moveAll(ctx context.Context, held []holding, how destination, done func(h holding, err error)) (moved int64) {
 	var count atomic.Int64
 	g := new(errgroup.Group)
 	g.SetLimit(copiesAtOnce)
@@ -174,7 +174,7 @@ func (p *Proxy) moveAll(ctx context.Context, held []holding, how whither, done f
 // move copies a chunk to a node that holds no other of its stripe, and has the
 // catalog name it there. That the version is replaced meanwhile is no error. The
 // error is errSpared where that takes more than how allows.
-func (p *Proxy) move(ctx context.Context, h holding, how whither) (moved bool, err error) {
+func (p *Proxy) move(ctx context.Context, h holding, how destination) (moved bool, err error) {
 	pin := p.catalog.PinVersion(h.key, h.chunk.Version)
 	if pin == nil {
 		return false, nil
